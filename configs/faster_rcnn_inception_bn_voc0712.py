@@ -1,0 +1,26 @@
+# The teacher: Faster R-CNN on Inception-BN, VOC2007 + VOC2012.
+_base_ = [
+    './_base_/models/faster_rcnn_inception_bn_c4.py',
+    './_base_/datasets/voc0712.py',
+    './_base_/schedules/voc_4e.py',
+    './_base_/default_runtime.py',
+]
+
+# What you may want to change.
+data_root = 'data/VOCdevkit/'  # holds VOC2007/ and VOC2012/
+pretrained = None  # Inception-BN's ImageNet weights; from scratch where None
+
+init_cfg = dict(type='Pretrained', checkpoint=pretrained) if pretrained else None
+model = dict(
+    backbone=dict(
+        init_cfg=init_cfg,
+        frozen_stages=2 if pretrained else -1,
+        norm_eval=bool(pretrained),
+    ),
+    roi_head=dict(shared_head=dict(init_cfg=init_cfg, norm_eval=bool(pretrained))),
+)
+voc2007, voc2012 = _base_.voc2007, _base_.voc2012
+voc2007.data_root = voc2012.data_root = data_root
+train_dataloader = dict(dataset=dict(dataset=dict(datasets=[voc2007, voc2012])))
+val_dataloader = dict(dataset=dict(data_root=data_root))
+test_dataloader = val_dataloader

@@ -1,0 +1,95 @@
+"""What the command-line tools share: errors in one line, and the options that mmdet's tools have."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from nst_det.configs import load_config
+from nst_det.errors import UserError, nearest
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool: a user's mistake is printed as one line, and the tool exits with 2.
+
+    Args:
+        main (Callable): The tool.
+    """
+    try:
+        main()
+    except UserError as error:
+        _fail(error)
+    except KeyError as error:
+        unknown = re.search(r"(\S+) is not in the (\S+)::(.+?) registry", str(error))
+        if unknown is None:
+            raise
+        _fail(_unknown_type(*unknown.groups()))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of mmdet's tools that say which config, and how it is changed.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+    """
+    parser.add_argument('config', help='config file, or package::name')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings to change in the config, as key=value; a list as key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    # torchrun passes this to every process.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def config_from(args: argparse.Namespace) -> Config:
+    """Read the config that a tool was given, with its changes.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_config_options` parsed.
+
+    Returns:
+        Config: The config, its work_dir set: the option, else the config's, else
+        ``work_dirs/<name of the config>``.
+    """
+    cfg = load_config(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config.split('::')[-1]).stem)
+    return cfg
+
+
+def _fail(error: object) -> None:
+    # An error out of a data worker carries that worker's traceback: its last line is the message.
+    line = (str(error).strip().splitlines() or [''])[-1]
+    line = re.sub(r'^[\w.]+Error: ', '', line)
+    print(f'error: {line}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _unknown_type(name: str, scope: str, registry: str) -> str:
+    from mmdet import registry as registries
+
+    name = name.strip('\'"')
+    known = next(
+        (one for one in vars(registries).values() if getattr(one, 'name', None) == registry), None
+    )
+    hint = f': {nearest(name, known.module_dict)}' if known is not None else ''
+    return f"the config names '{name}', which is no {registry} of {scope}{hint}"

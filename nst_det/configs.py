@@ -1,0 +1,37 @@
+"""Reading a config file."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.hub import get_config
+
+from nst_det.errors import UserError, nearest
+
+
+def load_config(path: str) -> Config:
+    """Read a config.
+
+    Args:
+        path (str): The path of a config file, or ``'package::name'`` for a config that an installed
+            package ships, such as ``'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'``.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        UserError: Where there is none of that name or it cannot be read.
+    """
+    try:
+        if '::' in path:
+            return get_config(path)
+        file = Path(path).expanduser()
+        if not file.is_file():
+            siblings = [str(file.parent / other.name) for other in file.parent.glob('*.py')]
+            hint = f': {nearest(path, siblings)}' if siblings else ''
+            raise UserError(f'there is no config file {file.absolute()}{hint}')
+        return Config.fromfile(file)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(f'config {path} cannot be read: {type(error).__name__}: {reason}') from error

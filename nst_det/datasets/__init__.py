@@ -1,0 +1,8 @@
+"""What is read from disk: VOC devkits and their images, and a small devkit of drawn shapes."""
+
+from .shape_pictures import SHAPE_CLASSES
+from .shapes_devkit import make_shapes_devkit
+from .transforms import LoadVerifiedImage
+from .voc_devkit import VOCDevkitDataset
+
+__all__ = ['SHAPE_CLASSES', 'LoadVerifiedImage', 'VOCDevkitDataset', 'make_shapes_devkit']

@@ -1,0 +1,241 @@
+"""Pictures of coloured, textured shapes on cluttered backgrounds."""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+SHAPE_CLASSES = ('circle', 'square', 'triangle', 'star')
+"""The classes of the objects, for ``metainfo=dict(classes=SHAPE_CLASSES)``."""
+
+DISTRACTORS = ('cross', 'chevron', 'crescent', 'blob')
+FILLS = ('plain', 'gradient', 'stripes', 'checks', 'dots', 'speckle')
+QUARTER_TURNS = [np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), k) for k in range(4)]
+SUPERSAMPLING = 4  # outlines are drawn this much larger, then averaged down
+
+
+@dataclass
+class ShapeObject:
+    """One object of a picture, as VOC annotates it.
+
+    Attributes:
+        name (str): Its class.
+        box (tuple[int, int, int, int]): ``(xmin, ymin, xmax, ymax)`` of the visible part, in
+            pixels counted from 1, both ends included.
+        truncated (bool): Whether the picture's border or another object cuts it.
+        difficult (bool): Whether it is tiny or mostly hidden.
+    """
+
+    name: str
+    box: tuple[int, int, int, int]
+    truncated: bool
+    difficult: bool
+
+
+def draw_shape_picture(size: int, rng: np.random.Generator) -> tuple[np.ndarray, list[ShapeObject]]:
+    """Draw one picture with one to five objects.
+
+    Colours and textures come from one distribution, whatever the class, and whether it is an
+    object at all: the outline alone tells.
+
+    Args:
+        size (int): Width and height of the picture in pixels.
+        rng (np.random.Generator): The source of all that is random.
+
+    Returns:
+        tuple: The RGB picture, ``(H, W, 3)`` uint8, and its objects.
+    """
+    canvas = _draw_background(size, rng)
+    for _ in range(rng.integers(0, 4)):
+        outline = _place(_draw_outline(str(rng.choice(DISTRACTORS)), rng), size, rng)
+        canvas = _paint(canvas, _rasterize(outline, size), rng)
+
+    names: list[str] = []
+    outlines: list[np.ndarray] = []
+    masks: list[np.ndarray] = []  # what is visible of each
+    wanted = rng.integers(1, 6)
+    for _ in range(8 * wanted):
+        name = str(rng.choice(SHAPE_CLASSES))
+        outline = _place(_draw_outline(name, rng), size, rng)
+        alpha = _rasterize(outline, size)
+        covered = [mask * (1 - alpha) for mask in masks]
+        shown = [
+            _visible_part(mask, line) for mask, line in zip([*covered, alpha], [*outlines, outline])
+        ]
+        # Half hidden objects are to be seldom, hidden ones never.
+        if min(shown) < (0.35 if rng.random() < 0.25 else 0.75):
+            continue
+        canvas = _paint(canvas, alpha, rng)
+        names.append(name)
+        outlines.append(outline)
+        masks = [*covered, alpha]
+        if len(names) == wanted:
+            break
+    canvas += rng.normal(0, 3, canvas.shape)  # a camera's noise
+    objects = [
+        _annotate(name, mask, outline) for name, mask, outline in zip(names, masks, outlines)
+    ]
+    return canvas.clip(0, 255).round().astype(np.uint8), objects
+
+
+def _annotate(name: str, mask: np.ndarray, outline: np.ndarray) -> ShapeObject:
+    """Describe an object by what is visible of it."""
+    rows, columns = np.nonzero(mask >= 0.5)
+    xmin, ymin, xmax, ymax = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    shown = _visible_part(mask, outline)
+    tiny = max(xmax - xmin, ymax - ymin) < 0.9 * _smallest_extent(len(mask))
+    return ShapeObject(
+        name=name,
+        box=(int(xmin) + 1, int(ymin) + 1, int(xmax), int(ymax)),
+        truncated=bool(shown < 0.95),
+        difficult=bool(shown < 0.6 or tiny),
+    )
+
+
+def _visible_part(mask: np.ndarray, outline: np.ndarray) -> float:
+    """The visible share of an outline's area, beyond the border included."""
+    x, y = outline.T
+    area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2  # shoelace formula
+    return mask.sum() / area
+
+
+def _draw_outline(name: str, rng: np.random.Generator) -> np.ndarray:
+    """The corners of an outline about the origin, (N, 2), turned and stretched at random."""
+    turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    if name == 'circle':
+        corners = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    elif name == 'square':
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], float)
+    elif name == 'triangle':
+        angle = turn[::20]
+        corners = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    elif name == 'star':
+        angle, radius = turn[::6], np.tile([1.0, 0.42], 5)
+        corners = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    elif name == 'cross':
+        arm = np.array([[1, -0.3], [1, 0.3], [0.3, 0.3]])
+        corners = np.concatenate([arm @ quarter for quarter in QUARTER_TURNS])
+    elif name == 'chevron':
+        corners = np.array([[-1, -1], [-0.4, -1], [0.5, 0], [-0.4, 1], [-1, 1], [-0.1, 0]], float)
+    elif name == 'crescent':
+        half = np.linspace(-0.5, 0.5, 30) * np.pi
+        outer = np.stack([np.cos(half), np.sin(half)], axis=1)
+        inner = np.stack([0.45 * np.cos(half), np.sin(half)], axis=1)
+        corners = np.concatenate([outer, inner[::-1]])
+    else:  # blob
+        radius = 1 + sum(
+            rng.uniform(0.1, 0.35) * np.cos(k * turn + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4)
+        )
+        corners = radius[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    stretch = np.exp(rng.uniform(-0.1, 0.1))
+    angle = rng.uniform(0, 2 * np.pi)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (corners * [stretch, 1 / stretch]) @ rotation
+
+
+def _smallest_extent(size: int) -> float:
+    """What an object measures at least, in pixels, not to be difficult for being tiny."""
+    return max(16, size / 10)
+
+
+def _place(outline: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Scale and shift an outline to a random extent and place in the picture."""
+    smallest, largest = _smallest_extent(size), 0.56 * size
+    if rng.random() < 0.06:
+        extent = smallest * rng.uniform(0.6, 0.9)
+    else:
+        extent = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
+    outline = outline - (outline.min(axis=0) + outline.max(axis=0)) / 2
+    outline = outline * extent / np.ptp(outline, axis=0).max()
+    margin = extent * (0.3 if rng.random() < 0.15 else 0.5)  # some reach beyond the border
+    return outline + rng.uniform(margin, size - margin, size=2)
+
+
+def _rasterize(outline: np.ndarray, size: int) -> np.ndarray:
+    """The share of each pixel that a polygon covers, (H, W)."""
+    large = Image.new('L', (size * SUPERSAMPLING,) * 2)
+    ImageDraw.Draw(large).polygon([tuple(point) for point in outline * SUPERSAMPLING], fill=255)
+    return np.asarray(large.reduce(SUPERSAMPLING), np.float64) / 255
+
+
+def _paint(canvas: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Paint a mask with a random fill, above a soft shadow."""
+    size = len(canvas)
+    shadow = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2.5))
+    shift = tuple(rng.integers(-2, 3, size=2))
+    shadow = np.roll(np.asarray(shadow, np.float64) / 255, shift, axis=(0, 1))
+    canvas = canvas * (1 - rng.uniform(0, 0.5) * shadow[..., None])
+
+    beneath = (canvas * alpha[..., None]).sum(axis=(0, 1)) / alpha.sum()
+    colours = _random_colour(rng), _random_colour(rng)
+    for _ in range(20):
+        if min(np.linalg.norm(colour - beneath) for colour in colours) > 70:
+            break
+        colours = _random_colour(rng), _random_colour(rng)
+    fill = _draw_fill(size, *colours, rng)
+    return canvas * (1 - alpha[..., None]) + fill * alpha[..., None]
+
+
+def _random_colour(rng: np.random.Generator, saturation: float = 1.0) -> np.ndarray:
+    """An RGB colour, (3,) in 0..255."""
+    hue, strength, value = rng.uniform([0, 0.2, 0.25], [1, 1, 1])
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, saturation * strength, value))
+
+
+def _draw_fill(
+    size: int, first: np.ndarray, second: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Cover a square with a random texture of two colours, (H, W, 3)."""
+    kind = rng.choice(FILLS)
+    angle, phase = rng.uniform(0, 2 * np.pi, size=2)
+    row, column = np.mgrid[:size, :size]
+    wave = 2 * np.pi / rng.uniform(6, 14)
+    u = wave * (column * np.cos(angle) + row * np.sin(angle)) + phase
+    v = wave * (row * np.cos(angle) - column * np.sin(angle))
+    if kind == 'plain':
+        mix = np.zeros((size, size))
+    elif kind == 'gradient':
+        mix = 0.5 + 0.5 * np.sin(u / 10)
+    elif kind == 'stripes':
+        mix = 0.5 + 2 * np.sin(u)
+    elif kind == 'checks':
+        mix = 0.5 + 3 * np.sin(u / 2) * np.sin(v / 2)
+    elif kind == 'dots':
+        mix = 2 * (np.cos(u) + np.cos(v)) - 1
+    else:  # speckle
+        mix = _smooth_noise(size, size // 3, rng)
+    return first + mix.clip(0, 1)[..., None] * (second - first)
+
+
+def _smooth_noise(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise in 0..1 that varies over ``size / cells`` pixels, (H, W)."""
+    grid = Image.fromarray(rng.integers(0, 256, (cells, cells), dtype=np.uint8))
+    return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), np.float64) / 255
+
+
+def _draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A gradient with patches, grain and lines, (H, W, 3) in 0..255."""
+    first, second = _random_colour(rng, 0.6), _random_colour(rng, 0.6)
+    angle = rng.uniform(0, 2 * np.pi)
+    row, column = np.mgrid[:size, :size] / size - 0.5
+    mix = (0.5 + column * np.cos(angle) + row * np.sin(angle)).clip(0, 1)
+    canvas = first + mix[..., None] * (second - first)
+    patches = _smooth_noise(size, int(rng.integers(3, 9)), rng) - 0.5
+    grain = _smooth_noise(size, size // 2, rng) - 0.5
+    canvas += rng.uniform(30, 110) * patches[..., None] + rng.uniform(0, 30) * grain[..., None]
+    for _ in range(rng.integers(2, 8)):
+        large = Image.new('L', (size * SUPERSAMPLING,) * 2)
+        start, end = rng.uniform(-0.2, 1.2, (2, 2)) * size * SUPERSAMPLING
+        width = int(rng.uniform(0.7, 3.5) * SUPERSAMPLING)
+        if rng.random() < 0.6:
+            ImageDraw.Draw(large).line([*start, *end], fill=255, width=width)
+        else:  # an arc
+            corners = [*np.minimum(start, end), *(np.maximum(start, end) + width)]
+            bow = rng.uniform(0, 360)
+            ImageDraw.Draw(large).arc(
+                corners, bow, bow + rng.uniform(60, 200), fill=255, width=width
+            )
+        alpha = np.asarray(large.reduce(SUPERSAMPLING), np.float64) / 255 * rng.uniform(0.4, 0.9)
+        canvas += alpha[..., None] * (_random_colour(rng) - canvas)
+    return canvas

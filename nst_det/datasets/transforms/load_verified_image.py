@@ -1,0 +1,157 @@
+"""Loading of images that are whole, and of the size their annotation says."""
+
+import io
+import logging
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmdet.registry import TRANSFORMS
+from mmengine import fileio
+from mmengine.logging import print_log
+from PIL import Image, UnidentifiedImageError
+
+from nst_det.errors import UserError
+
+JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
+PNG_START, PNG_END = b'\x89PNG', b'IEND\xaeB`\x82'
+
+
+@TRANSFORMS.register_module()
+class LoadVerifiedImage(LoadImageFromFile):
+    """Load an image from file, and refuse one that is not what it should be.
+
+    OpenCV returns a half-grey picture for a truncated JPEG, and nothing notices. This loader
+    takes the arguments of mmcv's ``LoadImageFromFile`` and returns the same pixels, but an image
+    that is missing, empty, truncated, not an image, or of another size than its annotation says
+    is an error that names the file.
+
+    A JPEG or PNG that ends with its end marker is taken to be whole, which costs nothing; any
+    other image is decoded a second time, by Pillow, which reports missing data.
+
+    Required Keys:
+
+    - img_path
+    - height, width (optional, the size that the annotation says)
+
+    Modified Keys:
+
+    - img
+    - img_shape
+    - ori_shape
+
+    Args:
+        to_float32 (bool): Whether to convert the image to float32. Defaults to False.
+        color_type (str): The flag of :func:`mmcv.imfrombytes`. Defaults to 'color'.
+        imdecode_backend (str): The decoder, see :func:`mmcv.imfrombytes`. Defaults to 'cv2'.
+        ignore_empty (bool): Whether to log an unreadable image as a warning and return None, so
+            that the dataset draws another one, instead of raising. Defaults to False.
+        backend_args (dict, optional): The file backend. Defaults to None.
+
+    Raises:
+        UserError: If the image cannot be used.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.file_client_args is not None:
+            raise UserError('file_client_args is gone from mmdet 3.x: give backend_args instead')
+
+    def transform(self, results: dict) -> dict | None:
+        """Load the image.
+
+        Args:
+            results (dict): What the dataset says about the image.
+
+        Returns:
+            dict | None: ``results`` with the image of shape (H, W, C), or None for an unreadable
+            one with ``ignore_empty``.
+        """
+        try:
+            img = self._decode(results['img_path'])
+        except UserError as fault:
+            if not self.ignore_empty:
+                raise
+            print_log(f'{fault}; another image takes its place', 'current', logging.WARNING)
+            return None
+        self._check_size(img, results)
+        if self.to_float32:
+            img = img.astype(np.float32)
+        results['img'] = img
+        results['img_shape'] = img.shape[:2]
+        results['ori_shape'] = img.shape[:2]
+        return results
+
+    def _decode(self, path: str) -> np.ndarray:
+        """Read and decode a file that holds one whole image."""
+        try:
+            content = fileio.get(path, backend_args=self.backend_args)
+        except OSError as error:
+            raise UserError(f'cannot read the image {path}: {error.strerror or error}') from error
+        if not content:
+            raise UserError(f'the image {path} is an empty file: copy or download it again')
+        if not is_whole_image(content):
+            raise UserError(
+                f'the image {path} is truncated ({len(content)} bytes): copy or download it again'
+            )
+        try:
+            img = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
+        except (OSError, SyntaxError, cv2.error):  # what Pillow and OpenCV raise for a broken file
+            img = None
+        if img is None:
+            raise UserError(
+                f'the image {path} cannot be decoded: it is damaged or not an image '
+                f'({len(content)} bytes, beginning with {content[:8]!r})'
+            )
+        return img
+
+    @staticmethod
+    def _check_size(img: np.ndarray, results: dict) -> None:
+        """Compare the image's size with the annotation's."""
+        height, width = img.shape[:2]
+        expected = results.get('height', height), results.get('width', width)
+        if expected == (height, width):
+            return
+        hint = 'the boxes would be wrong, so repair the annotation or put back the image'
+        if expected == (width, height):
+            hint = (
+                "if its EXIF data turn it, load it with color_type='color_ignore_orientation', "
+                'otherwise repair the annotation'
+            )
+        raise UserError(
+            f'the image {results["img_path"]} is {width} x {height}, but its annotation '
+            f'says {expected[1]} x {expected[0]}: {hint}'
+        )
+
+
+def is_whole_image(content: bytes) -> bool:
+    """Whether an image file is complete, as far as Pillow can tell.
+
+    Args:
+        content (bytes): The file's bytes.
+
+    Returns:
+        bool: False for a file that breaks off; True for a whole one, and for what Pillow does
+        not know, which is the decoder's to judge.
+    """
+    if content.startswith(JPEG_START):
+        whole, ended = (
+            content.endswith(JPEG_END),
+            content.rfind(JPEG_END) > content.rfind(JPEG_SCAN),
+        )
+    elif content.startswith(PNG_START):
+        whole = content.endswith(PNG_END)
+        ended = PNG_END in content
+    else:
+        whole, ended = False, True
+    if whole or not ended:  # for want of an end, a tail of zeros decodes without complaint
+        return whole
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except UnidentifiedImageError:
+        return True
+    except (OSError, SyntaxError, EOFError):
+        return False
+    return True

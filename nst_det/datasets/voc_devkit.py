@@ -1,0 +1,378 @@
+"""PASCAL VOC devkits, every fault of which is said in one line."""
+
+import glob
+import logging
+import math
+import os
+import os.path as osp
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+from mmdet.datasets import VOCDataset
+from mmdet.registry import DATASETS
+from mmengine.logging import print_log
+
+from nst_det.errors import UserError, nearest
+
+from .shape_pictures import SHAPE_CLASSES
+
+
+@DATASETS.register_module()
+class VOCDevkitDataset(VOCDataset):
+    """mmdet's ``VOCDataset`` that checks the devkit it reads.
+
+    The images, boxes, labels and ignore flags are those of ``VOCDataset``. What differs:
+
+    - A devkit that is missing, incomplete or faulty is one error that names the file.
+    - Objects of classes that ``metainfo`` does not list are left out, as ever, but counted in
+      the log.
+    - With classes other than VOC's own, the evaluation's table carries their names.
+
+    A devkit of one's own works too: the folder layout, the ``.jpg`` images and the XML fields
+    ``size`` and ``object/{name, bndbox, difficult}`` are VOC's, ``metainfo`` gives the classes.
+
+    Args:
+        ann_file (str): The image-set list, ``'VOC2007/ImageSets/Main/trainval.txt'`` say.
+        data_root (str): The ``VOCdevkit`` folder.
+        data_prefix (dict): ``dict(sub_data_root='VOC2007/')``, the year's folder in it.
+        metainfo (dict, optional): ``dict(classes=...)``. Defaults to VOC's 20 classes.
+        **kwargs: The other arguments of mmdet's ``VOCDataset``.
+
+    Raises:
+        UserError: If the devkit or these arguments cannot be used.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        classes = self._metainfo['classes']
+        if tuple(classes) != VOCDataset.METAINFO['classes']:
+            # By this entry VOCMetric would label the table's rows with VOC's 20 names.
+            self._metainfo['dataset_type'] = None
+        if len(self._metainfo['palette']) < len(classes):
+            del self._metainfo['palette']  # mmdet then draws with colours of its own
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations of all listed images.
+
+        Returns:
+            list[dict]: ``img_path``, ``img_id``, ``xml_path``, ``height``, ``width`` and
+            ``instances`` (with ``bbox``, ``bbox_label`` and ``ignore_flag``) of each image.
+        """
+        self._check_arguments()
+        self._check_folders()
+        img_ids = self._read_image_set()
+        self._check_listed_files(img_ids, self.img_subdir, '.jpg')
+        self._check_listed_files(img_ids, self.ann_subdir, '.xml')
+
+        self.cat2label = {name: label for label, name in enumerate(self._metainfo['classes'])}
+        self._left_out: Counter[str] = Counter()
+        self._beyond_image: list[str] = []
+        data_list, faults, faulty_ids = [], [], []
+        for img_id in img_ids:
+            img_info = dict(
+                img_id=img_id,
+                file_name=osp.join(self.img_subdir, f'{img_id}.jpg'),
+                xml_path=osp.join(self.sub_data_root, self.ann_subdir, f'{img_id}.xml'),
+            )
+            try:
+                data_list.append(self.parse_data_info(img_info))
+            except UserError as fault:
+                faults.append(str(fault))
+                faulty_ids.append(img_id)
+        if faults:
+            more = f' (and faults in {_enumerate(faulty_ids[1:], 5)})' if faults[1:] else ''
+            raise UserError(faults[0] + more)
+        self._log_findings()
+        return data_list
+
+    def parse_data_info(self, img_info: dict) -> dict:
+        """Read the annotation of one image.
+
+        Args:
+            img_info (dict): ``img_id``, ``file_name`` and ``xml_path``.
+
+        Returns:
+            dict: The entry of :meth:`load_data_list`.
+        """
+        xml_path = img_info['xml_path']
+        try:
+            tree = ET.parse(xml_path)
+            width, height = _read_size(tree.getroot())
+            for number, obj in enumerate(tree.findall('object'), start=1):
+                self._check_object(obj, number, width, height, xml_path)
+            instances = self._parse_instance_info(tree)
+        except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: its encoding
+            state = 'is empty' if osp.getsize(xml_path) == 0 else f'is not valid XML ({error})'
+            raise UserError(
+                f'the annotation {osp.abspath(xml_path)} {state}: it is truncated or damaged'
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f'cannot read the annotation {osp.abspath(xml_path)}: {error.strerror}'
+            ) from error
+        except _Fault as fault:
+            raise UserError(f'the annotation {osp.abspath(xml_path)} {fault}') from None
+        return dict(
+            img_path=osp.join(self.sub_data_root, img_info['file_name']),
+            img_id=img_info['img_id'],
+            xml_path=xml_path,
+            height=height,
+            width=width,
+            instances=instances,
+        )
+
+    def filter_data(self) -> list[dict]:
+        """Leave out the images that ``filter_cfg`` does not want.
+
+        Returns:
+            list[dict]: The other ones.
+        """
+        kept = super().filter_data()
+        left_out = len(self.data_list) - len(kept)
+        if not kept:
+            named = self._left_out and f'; the annotations name {_count(self._left_out)}'
+            raise UserError(
+                f'filter_cfg={dict(self.filter_cfg)} leaves none of the {left_out} images of '
+                f'{osp.abspath(self.ann_file)} to train on: the classes are '
+                f'{_enumerate(self._metainfo["classes"])}{named or ""}'
+            )
+        if left_out:
+            print_log(
+                f'{left_out} of the {len(self.data_list)} images of {self.ann_file} are left out '
+                f'by filter_cfg={dict(self.filter_cfg)}',
+                'current',
+            )
+        return kept
+
+    def _check_arguments(self) -> None:
+        """Check what the config says, before anything is looked for on disk."""
+        classes = self._metainfo['classes']
+        if isinstance(classes, str):
+            raise UserError(
+                f'metainfo classes={classes!r} is a string, not a list of class names: for one '
+                f'class write classes=({classes!r},)'
+            )
+        repeated = [name for name, count in Counter(classes).items() if count > 1]
+        if repeated:
+            raise UserError(f'metainfo lists the class {repeated[0]!r} more than once')
+        if not self.ann_file:
+            raise UserError("ann_file is missing: give 'VOC2007/ImageSets/Main/trainval.txt', say")
+        if 'sub_data_root' not in self.data_prefix:
+            raise UserError(
+                f'data_prefix={self.data_prefix} has no sub_data_root: give '
+                "data_prefix=dict(sub_data_root='VOC2007/'), the folder below data_root"
+            )
+        if (self.backend_args or {}).get('backend', 'local') != 'local' or '://' in self.ann_file:
+            raise UserError(
+                'VOCDevkitDataset reads a devkit on a local disk: for other file backends use '
+                "mmdet's type='VOCDataset'"
+            )
+        if self.test_mode and self.bbox_min_size is not None:
+            raise UserError(
+                'filter_cfg has bbox_min_size, which would hide objects from the evaluation: '
+                'drop it from the dataset with test_mode=True'
+            )
+
+    def _check_folders(self) -> None:
+        """Check that the devkit's folders are there."""
+        root = Path(osp.abspath(self.sub_data_root))
+        if not root.is_dir():
+            found = next(folder for folder in root.parents if folder.is_dir())
+            raise UserError(
+                f'no VOC devkit at {root} ({found} {_contents(found)}): '
+                f'{self._elsewhere(root) or self._how_to_get()}'
+            )
+        lacking = [
+            name for name in (self.img_subdir, self.ann_subdir) if not (root / name).is_dir()
+        ]
+        if lacking:
+            raise UserError(
+                f'the VOC devkit at {root} is incomplete: it lacks {_enumerate(lacking)}, and '
+                f'{_contents(root)}: {self._elsewhere(root) or self._how_to_get()}'
+            )
+
+    def _read_image_set(self) -> list[str]:
+        """Read the image-set list."""
+        path = Path(osp.abspath(self.ann_file))
+        try:
+            lines = path.read_text(encoding='utf-8').splitlines()
+        except FileNotFoundError:
+            lists = {file.stem for file in path.parent.glob('*.txt')}
+            lists -= {
+                name for name in lists if name.rpartition('_')[0] in self._metainfo['classes']
+            }
+            if lists and path.stem not in ('train', 'val', 'trainval', 'test'):
+                hint = nearest(path.stem, lists)
+            else:
+                hint = f'{path.parent} has {_enumerate(lists) or "no lists"}; '
+                hint += self._how_to_get()
+            raise UserError(f'no image-set list {path}: {hint}') from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f'cannot read the image-set list {path}: {error}') from error
+        img_ids = []
+        for number, line in enumerate(lines, start=1):
+            words = line.split()
+            if len(words) > 1:
+                raise UserError(
+                    f'line {number} of the image-set list {path} is {line!r}, expected one image '
+                    "name without spaces: VOC's per-class lists do not serve, 'trainval.txt' does"
+                )
+            img_ids += words
+        if not img_ids:
+            raise UserError(f'the image-set list {path} is empty, expected one image name per line')
+        return img_ids
+
+    def _check_listed_files(self, img_ids: list[str], subdir: str, suffix: str) -> None:
+        """Check that every listed image has its file."""
+        folder = Path(osp.abspath(self.sub_data_root), subdir)
+        missing = [name for name in img_ids if not osp.isfile(folder / f'{name}{suffix}')]
+        if not missing:
+            return
+        twins = sorted(path.name for path in folder.glob(f'{glob.escape(missing[0])}.*'))
+        hint = (
+            f'{twins[0]} is there, expected {suffix}'
+            if twins
+            else f'the folder has {len(os.listdir(folder))} files; {self._how_to_get()}'
+        )
+        raise UserError(
+            f'{folder} lacks {_enumerate([f"{name}{suffix}" for name in missing])} of the '
+            f'{len(img_ids)} files that {osp.abspath(self.ann_file)} lists: {hint}'
+        )
+
+    def _check_object(
+        self, obj: ET.Element, number: int, width: int, height: int, xml_path: str
+    ) -> None:
+        """Check one object's fields, and note what is not an error but worth saying."""
+        name = obj.findtext('name')
+        if not name:
+            raise _Fault(f'has no <name> in object {number}')
+        if name not in self.cat2label:
+            self._left_out[name] += 1
+            return
+        what = f'object {number} ({name!r})'
+        difficult = obj.findtext('difficult', default='0')
+        if difficult.strip() not in ('0', '1'):
+            raise _Fault(f'has {difficult!r} as <difficult> in {what}, expected 0 or 1')
+        box = obj.find('bndbox')
+        if box is None:
+            raise _Fault(f'has no <bndbox> in {what}')
+        xmin, ymin, xmax, ymax = (
+            int(_read_number(box, side, what)) for side in ('xmin', 'ymin', 'xmax', 'ymax')
+        )
+        corners = f'({xmin}, {ymin}, {xmax}, {ymax})'
+        if xmin >= xmax or ymin >= ymax:
+            # A box without width or height has no regression target: the loss would be NaN.
+            raise _Fault(
+                f'has a box without area in {what}: (xmin, ymin, xmax, ymax) = {corners}, '
+                'expected xmin < xmax and ymin < ymax'
+            )
+        if xmin > width or ymin > height or xmax < 1 or ymax < 1:
+            raise _Fault(
+                f'has a box outside the image in {what}: (xmin, ymin, xmax, ymax) = {corners} '
+                f'in {width} x {height} pixels'
+            )
+        if xmin < 1 or ymin < 1 or xmax > width or ymax > height:
+            self._beyond_image.append(f'{osp.basename(xml_path)} {what}: {corners}')
+
+    def _log_findings(self) -> None:
+        """Say what was left out and what looks odd."""
+        if self._left_out:
+            print_log(
+                f'{sum(self._left_out.values())} objects in {self.ann_file} are left out, their '
+                f'classes are not in metainfo: {_count(self._left_out)}',
+                'current',
+                logging.WARNING,
+            )
+        if self._beyond_image:
+            print_log(
+                f'{len(self._beyond_image)} boxes in {self.ann_file} reach beyond their image '
+                f'(VOC counts pixels from 1) and are used as they are, the first is '
+                f'{self._beyond_image[0]}',
+                'current',
+                logging.WARNING,
+            )
+
+    def _elsewhere(self, root: Path) -> str | None:
+        """Look for the devkit where a wrong ``data_root`` commonly misses it."""
+        if not self.data_root:
+            return None
+        data_root = Path(osp.abspath(self.data_root))
+        below = osp.relpath(root, data_root)
+        for other in (data_root / 'VOCdevkit', data_root.parent, data_root.parent / 'VOCdevkit'):
+            if (other / below / self.img_subdir).is_dir():
+                return f"it is in {other}, so set data_root='{other}/'"
+        return None
+
+    def _how_to_get(self) -> str:
+        """Say how this devkit comes to lie where it was looked for."""
+        devkit = Path(osp.abspath(self.sub_data_root)).parent
+        where = str(devkit.parent) if devkit.name == 'VOCdevkit' else 'data'
+        then = '' if devkit.name == 'VOCdevkit' else " and set data_root='data/VOCdevkit/'"
+        classes = tuple(self._metainfo['classes'])
+        if classes == SHAPE_CLASSES:
+            return (
+                'draw it with: python -c "from nst_det.datasets import make_shapes_devkit; '
+                f"make_shapes_devkit('{where}')\"{then}"
+            )
+        year = re.search(
+            r'VOC(20(?:0[7-9]|1[0-2]))', osp.basename(osp.normpath(self.sub_data_root))
+        )
+        if year is None or not set(classes) <= set(VOCDataset.METAINFO['classes']):
+            return 'correct data_root, data_prefix and ann_file, or put the devkit there'
+        image_set = 'trainval'
+        if year[1] == '2007' and osp.basename(self.ann_file).startswith('test'):
+            image_set = 'test'
+        return (
+            f'download it with: python -c "from torchvision.datasets import VOCDetection; '
+            f"VOCDetection('{where}', year='{year[1]}', image_set='{image_set}', "
+            f'download=True)"{then}'
+        )
+
+
+class _Fault(Exception):
+    """What is wrong with an annotation, to be said after its path."""
+
+
+def _read_size(root: ET.Element) -> tuple[int, int]:
+    """Read the image's width and height."""
+    size = root.find('size')
+    if size is None:
+        raise _Fault('has no <size>, expected the width and height of its image')
+    width, height = (int(_read_number(size, side, '<size>')) for side in ('width', 'height'))
+    if width <= 0 or height <= 0:
+        raise _Fault(f'says that its image is {width} x {height} pixels')
+    return width, height
+
+
+def _read_number(parent: ET.Element, tag: str, where: str) -> float:
+    """Read a child element that holds a finite number."""
+    text = parent.findtext(tag)
+    if text is None:
+        raise _Fault(f'has no <{tag}> in {where}')
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise _Fault(f'has {text!r} as <{tag}> in {where}, expected a number')
+    return number
+
+
+def _enumerate(names, limit: int = 4) -> str:
+    """Name the first few, and count the rest."""
+    names = list(names)
+    rest = len(names) - limit
+    return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')
+
+
+def _count(counts: Counter) -> str:
+    """Name what was counted, the most frequent first."""
+    return _enumerate([f'{name!r} ({count})' for name, count in counts.most_common()], limit=20)
+
+
+def _contents(folder: Path) -> str:
+    """Say what a folder holds."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith('.'))
+    return f'holds {_enumerate(names)}' if names else 'is empty'

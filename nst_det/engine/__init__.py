@@ -1,0 +1,3 @@
+from .hooks import FiniteLossHook
+
+__all__ = ['FiniteLossHook']

@@ -1,0 +1,5 @@
+"""Backbones."""
+
+from .inception_bn import InceptionBN
+
+__all__ = ['InceptionBN']

@@ -1,0 +1,3 @@
+from .nst_distiller import NSTDistiller
+
+__all__ = ['NSTDistiller']

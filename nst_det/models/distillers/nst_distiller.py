@@ -1,0 +1,170 @@
+"""The distiller: a student detector that also learns from a teacher's neurons."""
+
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.registry import MODELS
+from mmdet.structures import OptSampleList, SampleList
+from mmengine.logging import MessageHub
+from torch import Tensor, nn
+
+from nst_det.building import check_keys
+from nst_det.errors import UserError
+from nst_det.models.distillers.tap import record
+from nst_det.models.distillers.teacher import Teacher, check_teacher
+from nst_det.models.distillers.transfer import build_transfers
+from nst_det.models.losses.finite import check_finite
+
+
+@MODELS.register_module()
+class NSTDistiller(BaseDetector):
+    """A detector in training that is taught by another one (NST, arXiv 1707.01219).
+
+    To whatever walks a model (checkpoints, EMA, optimizers, DDP, hooks) it *is* the student: its
+    children, parameters and buffers are the student's own, under the student's own names. So its
+    checkpoints are the plain student's, and the teacher is in none of them.
+
+    The teacher is built and loaded when training begins (``init_weights`` or the first loss), so
+    predicting needs no file of its.
+
+    Args:
+        student (dict): The config of any mmdet detector.
+        teacher (dict): ``config`` (a path, ``'mmdet::…'`` or a model dict) and ``checkpoint`` (a
+            path or URL, or ``'random'`` for an untrained teacher).
+        transfers (list[dict]): What is transferred: each has ``layer`` (or ``student_layer`` and
+            ``teacher_layer``) and ``loss``. Transfers of weight 0 are left out, and without any
+            other the training is exactly the plain student's.
+        data_preprocessor (dict, optional): The student's, where its config has none.
+            Defaults to None.
+        init_cfg (dict, optional): Not used: the student's own ``init_cfg`` counts.
+            Defaults to None.
+
+    Raises:
+        UserError: Where an option is missing, unknown or wrong.
+    """
+
+    def __init__(
+        self,
+        student: dict,
+        teacher: dict,
+        transfers: list[dict],
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if not isinstance(student, dict) or 'type' not in student:
+            raise UserError('student is no model dict with a type: give a detector config')
+        if init_cfg is not None:
+            raise UserError('NSTDistiller takes no init_cfg: give it to the student')
+        check_teacher(teacher)
+        if data_preprocessor is not None:
+            student = {'data_preprocessor': data_preprocessor, **student}
+        detector = MODELS.build(student)
+        super().__init__(data_preprocessor=detector.data_preprocessor)
+        # Not by attribute, which would make the student a child and prefix all its names.
+        self.__dict__['student'] = detector
+        self._modules.update(detector._modules)
+        self._parameters = detector._parameters
+        self._buffers = detector._buffers
+        self._non_persistent_buffers_set = detector._non_persistent_buffers_set
+        self.__dict__['transfers'] = build_transfers(transfers)
+        for transfer in self.transfers:
+            transfer.student_tap.module(detector, 'student')
+        self.teacher_cfg = teacher
+        self.teacher: Teacher | None = None
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict:
+        """The student's losses, and one ``loss_nst_…`` per transfer.
+
+        Args:
+            batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.
+            batch_data_samples (list[DetDataSample]): Its samples, with annotations.
+
+        Returns:
+            dict: The losses by name.
+
+        Raises:
+            UserError: Where a loss is not finite, or a transfer could have no effect.
+        """
+        active = [transfer for transfer in self.transfers if transfer.active]
+        if active:
+            teacher_maps = self.open_teacher()(
+                batch_inputs,
+                batch_data_samples,
+                self.data_preprocessor,
+                [transfer.teacher_tap for transfer in active],
+            )
+        with record(self.student, [t.student_tap for t in active], 'student') as student_maps:
+            losses = self.student.loss(batch_inputs, batch_data_samples)
+        for transfer in self.transfers:
+            losses[transfer.name] = batch_inputs.new_zeros(())
+        for i, transfer in enumerate(active):
+            if torch.is_grad_enabled() and not student_maps[i].requires_grad:
+                raise UserError(
+                    f"the student's layer '{transfer.student_tap.layer}' learns nothing from "
+                    f'{transfer.name}: no gradient reaches it (frozen stages, or a backbone with '
+                    'reentrant activation checkpointing)'
+                )
+            losses[transfer.name] = transfer.loss(student_maps[i], teacher_maps[i])
+        check_finite(losses, MessageHub.get_current_instance().get_info('iter', 0))
+        return losses
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, **kwargs) -> SampleList:
+        """The student's predictions: see its ``predict``."""
+        return self.student.predict(batch_inputs, batch_data_samples, **kwargs)
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None):
+        return self.student(batch_inputs, batch_data_samples, mode='tensor')
+
+    def extract_feat(self, batch_inputs: Tensor):
+        """The student's feature maps: see its ``extract_feat``."""
+        return self.student.extract_feat(batch_inputs)
+
+    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
+        """The student's way of adding up its losses."""
+        return self.student.parse_losses(losses)
+
+    def open_teacher(self) -> Teacher:
+        """Build and load the teacher, once.
+
+        Returns:
+            Teacher: The teacher, on the student's device.
+
+        Raises:
+            UserError: Where its config, its checkpoint or a tapped layer is wrong.
+        """
+        if self.teacher is None:
+            teacher = Teacher(**self.teacher_cfg)
+            for transfer in self.transfers:
+                transfer.teacher_tap.module(teacher.detector, 'teacher')
+            anchor = next(self.parameters())
+            teacher.detector.to(anchor.device, anchor.dtype)
+            self.teacher = teacher
+        return self.teacher
+
+    def init_weights(self) -> None:
+        """Initialise the student its own way, and open the teacher if any transfer needs it."""
+        self.student.init_weights()
+        if any(transfer.active for transfer in self.transfers):
+            self.open_teacher()
+
+    def train(self, mode: bool = True) -> 'NSTDistiller':
+        """Put the student in training (or evaluation) mode; the teacher stays in evaluation."""
+        self.training = mode
+        self.student.train(mode)
+        return self
+
+    def _apply(self, fn, *args, **kwargs) -> 'NSTDistiller':
+        super()._apply(fn, *args, **kwargs)
+        if self.teacher is not None:
+            self.teacher.apply(fn)
+        return self
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        # Some detectors rename keys of other detectors' checkpoints here.
+        self.student._load_from_state_dict(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        # mmdet's hooks reach for what a detector has: model.bbox_head.use_l1, model.set_epoch(…).
+        student = self.__dict__.get('student')
+        if student is None or name in self.__dict__.get('_modules', {}):
+            return super().__getattr__(name)
+        return getattr(student, name)

@@ -1,0 +1,139 @@
+"""The teacher: a frozen detector that runs as far as its last tapped layer."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from nst_det.building import check_keys
+from nst_det.checkpoints import load_exactly
+from nst_det.configs import load_config
+from nst_det.errors import UserError
+from nst_det.models.distillers.image_view import ImageView
+from nst_det.models.distillers.tap import Tap, record
+
+RANDOM = 'random'
+
+
+class Teacher:
+    """A frozen detector that gives its tapped feature maps for the student's batch.
+
+    It is no ``nn.Module``, so that no optimizer, checkpoint, EMA or DDP ever finds its parameters;
+    a copy of a distiller shares it.
+
+    Args:
+        config (str or dict): The detector's config: a path, ``'mmdet::…'``, a whole config or a
+            model dict. Of a distiller's config it takes the student.
+        checkpoint (str): Path or URL of the detector's weights, every key of which must fit.
+            ``'random'`` asks for an untrained teacher by name.
+
+    Raises:
+        UserError: Where the config or the checkpoint is missing or does not fit.
+    """
+
+    def __init__(self, config: str | dict, checkpoint: str) -> None:
+        # The student's own random numbers must not depend on there being a teacher.
+        with torch.random.fork_rng():
+            self.detector = MODELS.build(detector_config(config))
+            if checkpoint == RANDOM:
+                print_log('The teacher is untrained, as asked for.', 'current')
+                self.detector.init_weights()
+            else:
+                load_exactly(self.detector, checkpoint, 'teacher')
+        self.detector.eval().requires_grad_(False)
+        self.views: dict[BaseDataPreprocessor, ImageView] = {}
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        images: Tensor,
+        samples: Sequence[DetDataSample],
+        preprocessor: BaseDataPreprocessor,
+        taps: Sequence[Tap],
+    ) -> list[Tensor]:
+        """Run the teacher on the student's batch, up to its last tapped layer.
+
+        Args:
+            images (Tensor): The batch as the student sees it, `(N, 3, H, W)`.
+            samples (Sequence[DetDataSample]): Its samples.
+            preprocessor (BaseDataPreprocessor): What made the batch: the student's preprocessor.
+            taps (Sequence[Tap]): What to record.
+
+        Returns:
+            list[Tensor]: One map `(N, C, H_l, W_l)` per tap. It covers the student's canvas, not
+            what the teacher pads beyond it.
+        """
+        if preprocessor not in self.views:
+            self.views[preprocessor] = ImageView(preprocessor, self.detector.data_preprocessor)
+        seen, views = self.views[preprocessor](images, samples)
+        with record(self.detector, taps, 'teacher', stop_early=True) as maps:
+            self.detector(seen, views, mode='tensor')
+        return [_crop(one, images.shape[2:], seen.shape[2:]) for one in maps]
+
+    def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Move or cast the teacher along with the student: see ``nn.Module._apply``."""
+        self.detector._apply(fn)
+
+    def __deepcopy__(self, memo: dict) -> 'Teacher':
+        return self
+
+
+def detector_config(config: str | dict) -> ConfigDict:
+    """Find the detector's own config in whatever a user calls a teacher.
+
+    Args:
+        config (str or dict): A path, ``'mmdet::…'``, a whole config, or a model dict.
+
+    Returns:
+        ConfigDict: The model dict; of a distiller, its student's.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    if isinstance(config, str):
+        config = load_config(config)
+    whole = config if hasattr(config, 'get') else {}
+    model = whole.get('model', whole)
+    if 'type' not in model:
+        raise UserError(
+            f'teacher.config is {config!r:.80}, expected the path of a config, '
+            "'mmdet::…' or a model dict with a type"
+        )
+    while model['type'] == 'NSTDistiller':
+        model = model['student']
+    if 'data_preprocessor' in whole:
+        model = {'data_preprocessor': whole['data_preprocessor'], **model}
+    return ConfigDict(model)
+
+
+def check_teacher(cfg: dict) -> None:
+    """Check the ``teacher`` option of a distiller before anything is loaded.
+
+    Raises:
+        UserError: Where it has no config or no checkpoint, or a key that nothing reads.
+    """
+    if not isinstance(cfg, dict):
+        raise UserError(f'teacher is {cfg!r}, expected dict(config=…, checkpoint=…)')
+    check_keys(cfg, ['config', 'checkpoint'], 'teacher')
+    if 'config' not in cfg:
+        raise UserError('teacher has no config: give a path, an mmdet::… name or a model dict')
+    if not cfg.get('checkpoint'):
+        raise UserError(
+            'teacher has no checkpoint, and an untrained teacher teaches nothing: give the path or '
+            f"URL of its weights, or checkpoint='{RANDOM}' if that is what you want"
+        )
+
+
+def _crop(feature_map: Tensor, canvas: Sequence[int], padded: Sequence[int]) -> Tensor:
+    """Cut off what of a map lies in the teacher's additional padding at the bottom and right."""
+    height, width = (
+        math.ceil(size * inner / outer)
+        for size, inner, outer in zip(feature_map.shape[2:], canvas, padded)
+    )
+    return feature_map[:, :, :height, :width]

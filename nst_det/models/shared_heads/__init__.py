@@ -1,0 +1,5 @@
+"""Shared heads: what a RoI head runs on each RoI before its box head."""
+
+from .inception_bn_tail import InceptionBNTail
+
+__all__ = ['InceptionBNTail']

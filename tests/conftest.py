@@ -1,0 +1,87 @@
+"""What the tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import nst_det  # noqa: F401  registers what it adds to mmdet, and supplies mmcv's ops
+from nst_det.datasets import make_shapes_devkit
+from nst_det.models import InceptionBN
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+init_default_scope('mmdet')
+
+torch.set_num_threads(1)  # the models here are too small for more
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    """The folder with the reference data, which a lone checkout of the repository lacks."""
+    folder = Path(__file__).resolve().parents[2] / 'shared'
+    if not folder.is_dir():
+        pytest.skip(f'no reference data: there is no folder {folder}')
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quick_runner(monkeypatch):
+    """Spare every Runner the second in which it asks compilers for their versions."""
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+
+
+@pytest.fixture(scope='session')
+def shapes(tmp_path_factory) -> Path:
+    """A devkit of 8 training and 4 test images, 64 pixels wide."""
+    return make_shapes_devkit(tmp_path_factory.mktemp('shapes'), 8, 4, image_size=64)
+
+
+@pytest.fixture
+def tiny_config(shapes, tmp_path) -> Callable[..., Config]:
+    """The demo's configs, shrunk to seconds: ``tiny_config('student', **changes)``."""
+
+    def load(name: str, **changes) -> Config:
+        cfg = Config.fromfile(CONFIGS / 'demo' / f'{name}.py')
+        for split in ('train', 'val', 'test'):
+            loader = cfg[f'{split}_dataloader']
+            loader.batch_size = 4 if split == 'train' else 2
+            loader.dataset.data_root = f'{shapes}/'
+        detector = cfg.model.get('student', cfg.model)
+        detector.backbone.width = detector.roi_head.shared_head.width = 0.125
+        detector.rpn_head.in_channels = detector.roi_head.bbox_roi_extractor.out_channels = (
+            InceptionBN.taps(0.125)['4b'].channels
+        )
+        detector.roi_head.bbox_head.in_channels = InceptionBN.taps(0.125)['5b'].channels
+        detector.rpn_head.feat_channels = 16
+        cfg.train_cfg.max_epochs = cfg.train_cfg.val_interval = 2
+        cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
+        cfg.default_hooks.logger.interval = 1
+        cfg.log_level = 'ERROR'
+        cfg.work_dir = str(tmp_path / 'work_dir')
+        cfg.merge_from_dict(changes)
+        return cfg
+
+    return load
+
+
+@pytest.fixture
+def tiny_distiller(tiny_config, tmp_path) -> Callable[..., Config]:
+    """The demo's NST config, shrunk, with the checkpoint of a (random) teacher on disk."""
+
+    def load(**changes) -> Config:
+        teacher = tiny_config('teacher')
+        torch.manual_seed(7)
+        detector = MODELS.build(teacher.model)
+        detector.init_weights()
+        checkpoint = tmp_path / 'teacher.pth'
+        torch.save(dict(state_dict=detector.state_dict()), checkpoint)
+        cfg = tiny_config('nst_student')
+        cfg.model.teacher = dict(config=teacher.model, checkpoint=str(checkpoint))
+        cfg.merge_from_dict(changes)
+        return cfg
+
+    return load

@@ -1,0 +1,265 @@
+"""NST's loss against its formula, its closed forms and what must not change it."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nst_det.errors import UserError
+from nst_det.models.losses import (
+    GaussianKernel,
+    LinearKernel,
+    NSTLoss,
+    PolynomialKernel,
+    nst_mmd2,
+    selectivity_patterns,
+)
+
+KERNELS = {
+    'linear': LinearKernel(),
+    'poly': PolynomialKernel(degree=2, offset=0.0),
+    'cubic': PolynomialKernel(degree=3, offset=0.5),
+    'gauss': GaussianKernel(),
+    'gauss_fixed': GaussianKernel(sigma_squared=0.7),
+}
+every_kernel = pytest.mark.parametrize('name', KERNELS)
+
+
+def maps(student_channels=5, teacher_channels=7, size=(3, 4), batch=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+
+    def one(channels):
+        return torch.randn(batch, channels, *size, generator=generator, dtype=dtype)
+
+    return one(student_channels), one(teacher_channels)
+
+
+def formula(student: Tensor, teacher: Tensor, name: str) -> Tensor:
+    """MMD² of each image straight from the double sums, a Python loop over every pair."""
+    values = []
+    for f_s, f_t in zip(student.double(), teacher.double()):
+        s = [row / row.norm() if row.norm() > 0 else row for row in f_s.flatten(1)]
+        t = [row / row.norm() if row.norm() > 0 else row for row in f_t.flatten(1)]
+        sigma2 = sum((a - b).square().sum().item() for a in t for b in s) / (len(t) * len(s))
+        kernel = {
+            'linear': lambda x, y: x @ y,
+            'poly': lambda x, y: (x @ y) ** 2,
+            'cubic': lambda x, y: (x @ y + 0.5) ** 3,
+            'gauss': lambda x, y: torch.exp(-(x - y).square().sum() / (2 * sigma2)),
+            'gauss_fixed': lambda x, y: torch.exp(-(x - y).square().sum() / (2 * 0.7)),
+        }[name]
+
+        def mean(xs, ys):
+            return sum(kernel(x, y) for x in xs for y in ys) / (len(xs) * len(ys))
+
+        values.append(mean(t, t) + mean(s, s) - 2 * mean(t, s))
+    return torch.stack(values)
+
+
+@every_kernel
+def test_mmd2_is_the_formula(name):
+    student, teacher = maps()
+    expected = formula(student, teacher, name)
+    assert expected.min() > 1e-3
+    torch.testing.assert_close(
+        nst_mmd2(student, teacher, KERNELS[name]), expected, rtol=1e-12, atol=1e-14
+    )
+    torch.testing.assert_close(
+        nst_mmd2(student.float(), teacher.float(), KERNELS[name]).double(),
+        expected,
+        rtol=1e-5,
+        atol=1e-7,
+    )
+
+
+@every_kernel
+def test_the_gradient_is_the_formulas_gradient(name):
+    student, teacher = maps()
+    ours, theirs = student.clone().requires_grad_(), student.clone().requires_grad_()
+    nst_mmd2(ours, teacher, KERNELS[name]).sum().backward()
+    formula(theirs, teacher, name).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-12)
+
+
+@every_kernel
+def test_gradcheck(name):
+    student, teacher = maps(3, 4, (2, 3))
+    kernel = KERNELS[name]
+    if name == 'gauss':  # its own bandwidth moves with the input, but is a constant of the gradient
+        kernel = GaussianKernel(sigma_squared=0.9)
+    torch.autograd.gradcheck(
+        lambda s, t: nst_mmd2(s, t, kernel),
+        (student.requires_grad_(), teacher.requires_grad_()),
+    )
+
+
+def test_the_loss_is_half_lambda_times_the_mean_over_the_images():
+    student, teacher = maps()
+    expected = 30.0 / 2 * formula(student, teacher, 'poly').mean()
+    loss = NSTLoss(loss_weight=30.0, kernel=dict(type='PolynomialKernel'))(student, teacher)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+
+
+def test_linear_mmd2_is_the_squared_distance_of_the_mean_patterns():
+    student, teacher = maps()
+    means = [selectivity_patterns(one).mean(1) for one in (student, teacher)]
+    torch.testing.assert_close(
+        nst_mmd2(student, teacher, LinearKernel()), (means[0] - means[1]).square().sum(1)
+    )
+
+
+def test_quadratic_mmd2_is_the_squared_distance_of_the_spatial_gram_matrices():
+    student, teacher = maps()
+    grams = [
+        rows.mT @ rows / rows.shape[1]
+        for rows in (F.normalize(one.flatten(2), dim=2) for one in (student, teacher))
+    ]
+    torch.testing.assert_close(
+        nst_mmd2(student, teacher, PolynomialKernel()), (grams[0] - grams[1]).square().sum((1, 2))
+    )
+
+
+@every_kernel
+def test_equal_maps_give_zero_and_no_gradient(name):
+    student, _ = maps(dtype=torch.float32)
+    student.requires_grad_()
+    value = nst_mmd2(student, student.detach().clone(), KERNELS[name])
+    value.sum().backward()
+    assert value.abs().max() < 1e-6
+    assert student.grad.abs().max() < 1e-6
+
+
+@every_kernel
+def test_permuting_channels_changes_nothing(name):
+    student, teacher = maps()
+    kernel = KERNELS[name]
+    torch.testing.assert_close(
+        nst_mmd2(student.flip(1), teacher[:, torch.randperm(7)], kernel),
+        nst_mmd2(student, teacher, kernel),
+    )
+
+
+@every_kernel
+def test_scaling_a_channel_changes_nothing(name):
+    student, teacher = maps(dtype=torch.float32)
+    scaled = student.clone()
+    scaled[:, 1] *= 1e-6
+    scaled[:, 2] *= 1e6
+    torch.testing.assert_close(
+        nst_mmd2(scaled, teacher, KERNELS[name]), nst_mmd2(student, teacher, KERNELS[name])
+    )
+
+
+@every_kernel
+def test_a_dead_channel_has_pattern_zero_and_gradient_zero(name):
+    student, teacher = maps()
+    student[:, 2] = 0
+    teacher[0, 3] = 0
+    expected = formula(student, teacher, name)
+    student.requires_grad_()
+    value = nst_mmd2(student, teacher, KERNELS[name])
+    value.sum().backward()
+    torch.testing.assert_close(value, expected)
+    assert student.grad.isfinite().all()
+    assert student.grad[:, 2].eq(0).all()
+    assert student.grad[:, 1].ne(0).any()
+
+
+@every_kernel
+def test_maps_that_are_all_dead_give_no_nan(name):
+    dead = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    value = nst_mmd2(dead, torch.zeros(2, 5, 4, 4), KERNELS[name])
+    value.sum().backward()
+    assert value.eq(0).all()
+    assert dead.grad.eq(0).all()
+
+
+def test_the_teachers_map_is_interpolated_to_the_students_size():
+    student, _ = maps(size=(6, 9))
+    _, teacher = maps(size=(3, 4))
+    resized = F.interpolate(teacher, (6, 9), mode='bilinear', align_corners=False)
+    torch.testing.assert_close(
+        nst_mmd2(student, teacher, PolynomialKernel()), formula(student, resized, 'poly')
+    )
+
+
+def test_bf16_maps_are_compared_to_float32_accuracy():
+    student, teacher = (one.bfloat16() for one in maps(32, 48, (7, 9), dtype=torch.float32))
+    student.requires_grad_()
+    for name, kernel in KERNELS.items():
+        value = nst_mmd2(student, teacher, kernel)
+        assert value.dtype == torch.float32
+        expected = formula(student.detach(), teacher, name).float()
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+    value.sum().backward()
+    assert student.grad.dtype == torch.bfloat16
+
+
+@every_kernel
+def test_autocast_changes_nothing(name):
+    student, teacher = maps(32, 48, (7, 9), dtype=torch.float32)
+    expected = nst_mmd2(student, teacher, KERNELS[name])
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(nst_mmd2(student, teacher, KERNELS[name]), expected)
+
+
+@every_kernel
+def test_no_tensor_is_ever_larger_than_a_gram_matrix_or_a_feature_map(name):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    sizes = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            sizes.extend(o.numel() for o in ([out] if isinstance(out, Tensor) else []))
+            return out
+
+    student, teacher = maps(32, 48, (7, 9))
+    student.requires_grad_()
+    with Watch():
+        nst_mmd2(student, teacher, KERNELS[name]).sum().backward()
+    assert max(sizes) <= 2 * max(48 * 48, 48 * 7 * 9)
+
+
+def test_the_teacher_term_is_not_dropped():
+    student, teacher = maps()
+    gain = nst_mmd2(student, teacher, PolynomialKernel()) - nst_mmd2(
+        student, teacher[:, :1], PolynomialKernel()
+    )
+    assert gain.abs().min() > 1e-3
+    assert nst_mmd2(student, teacher, PolynomialKernel()).min() >= 0
+
+
+def test_maps_of_different_batches_are_refused():
+    student, teacher = maps()
+    with pytest.raises(ValueError, match=r'\(2, 5, 3, 4\).*\(1, 7, 3, 4\)'):
+        nst_mmd2(student, teacher[:1], LinearKernel())
+
+
+@pytest.mark.parametrize(
+    ('kernel', 'message'),
+    [
+        (dict(type='PolinomialKernel'), "unknown kernel 'PolinomialKernel': did you mean 'Poly"),
+        (dict(type='PolynomialKernel', degree=0), 'degree is 0, expected a whole number'),
+        (dict(type='PolynomialKernel', degree=1.5), 'degree is 1.5'),
+        (dict(type='PolynomialKernel', offset=-1), 'offset is -1, expected'),
+        (dict(type='PolynomialKernel', degre=2), "no option 'degre': did you mean 'degree'"),
+        (dict(type='GaussianKernel', sigma_squared=-1.0), 'sigma_squared is -1.0'),
+        (dict(type='GaussianKernel', sigma_squared=math.nan), 'sigma_squared is nan'),
+        ('poly', "kernel is 'poly', expected a dict"),
+        (dict(type='FasterRCNN'), "unknown kernel 'FasterRCNN': choose from 'GaussianKernel'"),
+    ],
+)
+def test_a_bad_kernel_is_one_clear_line(kernel, message):
+    with pytest.raises(UserError, match='^[^\n]*$') as error:
+        NSTLoss(kernel=kernel)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize('weight', [-1.0, math.nan, math.inf, '50', None, True])
+def test_a_bad_loss_weight_is_refused(weight):
+    with pytest.raises(UserError, match='loss_weight is'):
+        NSTLoss(loss_weight=weight)
