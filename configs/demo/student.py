@@ -30,7 +30,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=600, max_per_img=200),
-        rcnn=dict(sampler=dict(num=24)),
+        rcnn=dict(sampler=dict(num=16, pos_fraction=0.5)),
     ),
     test_cfg=dict(
         rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(score_thr=0.05, max_per_img=30)
@@ -47,7 +47,13 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=0.0,
+        by_epoch=True,
+        T_max=max_epochs,
+        convert_to_iter_based=True,
+    ),
 ]
 default_hooks = dict(
     logger=dict(interval=25), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1)

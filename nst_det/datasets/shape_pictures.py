@@ -64,7 +64,7 @@ def draw_shape_picture(size: int, rng: np.random.Generator) -> tuple[np.ndarray,
             _visible_part(mask, line) for mask, line in zip([*covered, alpha], [*outlines, outline])
         ]
         # Half hidden objects are to be seldom, hidden ones never.
-        if min(shown) < (0.35 if rng.random() < 0.25 else 0.75):
+        if min(shown) < (0.35 if rng.random() < 0.6 else 0.75):
             continue
         canvas = _paint(canvas, alpha, rng)
         names.append(name)

@@ -73,7 +73,7 @@ def test_an_empty_image_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('kept', [0.5, 0.9, 0.99])
-@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'BMP'])
 def test_a_truncated_image_is_named(tmp_path, photo, kind, kept):
     content = encode(photo, kind)
     content = content[: int(kept * len(content))]

@@ -1,0 +1,36 @@
+# Every target sets up what it needs: a virtual environment in .venv, from wheels only.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test lint clean
+help:
+	@echo 'make demo   make a small data set, distil a detector on it, and compare (about 8 minutes)'
+	@echo 'make test   run the tests'
+	@echo 'make lint   check the style'
+	@echo 'make setup  only set up $(VENV); the others do this by themselves'
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 14))' || \
+	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.13: name one, as in make PYTHON=python3.11' >&2; exit 2; }
+	@echo '== setting up $(VENV) (a few minutes, several GB, once)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[test]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python tools/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,19 @@
+# The student of VOC2007 at 320 pixels, taught by its teacher.
+_base_ = './student.py'
+
+# What you may want to change.
+teacher_config = '{{ fileDirname }}/teacher.py'
+teacher_checkpoint = 'work_dirs/voc_small/teacher/epoch_6.pth'
+kernel = dict(type='PolynomialKernel', degree=2, offset=0.0)
+loss_weight = 50.0  # the paper's lambda; its 1/2 is inside
+layer = 'backbone.inception_4b'
+
+model = dict(
+    _delete_=True,
+    type='NSTDistiller',
+    student=_base_.model,
+    teacher=dict(config=teacher_config, checkpoint=teacher_checkpoint),
+    transfers=[
+        dict(layer=layer, loss=dict(type='NSTLoss', loss_weight=loss_weight, kernel=kernel))
+    ],
+)

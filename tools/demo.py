@@ -1,0 +1,96 @@
+"""The whole way in minutes: make a data set, train a teacher, then a student without and with NST."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from nst_det.command_line import run
+from nst_det.datasets import make_shapes_devkit
+from nst_det.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+TEACHER, STUDENT, NST = 'teacher', 'student', 'nst_student'
+TITLES = {TEACHER: 'teacher', STUDENT: 'student', NST: 'student + NST'}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='one pair of students each')
+    parser.add_argument('--data', default='data/shapes', help='where the data set is made')
+    parser.add_argument('--work-dir', default='work_dirs/demo', help='where the results go')
+    return parser.parse_args()
+
+
+def call(tool: str, *arguments: str) -> None:
+    """Run one of the tools as a user would, and show the command."""
+    command = ['python', f'tools/{tool}.py', *arguments]
+    print(f'\n$ {" ".join(command)}', flush=True)
+    done = subprocess.run([sys.executable, str(ROOT / 'tools' / f'{tool}.py'), *arguments])
+    if done.returncode:
+        raise UserError(f'tools/{tool}.py failed (exit status {done.returncode}): see above')
+
+
+def train_and_test(name: str, work_dir: Path, options: list[str]) -> tuple[float, Path]:
+    """Train and test one detector.
+
+    Returns:
+        tuple[float, Path]: Its VOC mAP on the test images, and its checkpoint.
+    """
+    config = str(ROOT / 'configs' / 'demo' / f'{name}.py')
+    started = time.time()
+    call('train', config, '--work-dir', str(work_dir), '--cfg-options', *options)
+    checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
+    tested = work_dir / 'test'
+    call('test', config, str(checkpoint), '--work-dir', str(tested), '--cfg-options', *options)
+    metrics = max(tested.glob('*/*.json'), key=os.path.getmtime)
+    score = json.loads(metrics.read_text())['pascal_voc/mAP']
+    print(f'{TITLES[name]}: mAP {100 * score:.1f} after {time.time() - started:.0f} s', flush=True)
+    return score, checkpoint
+
+
+def main() -> None:
+    args = parse_args()
+    devkit = make_shapes_devkit(args.data, num_train=400, num_test=200, image_size=192)
+    work_dir = Path(args.work_dir)
+    data = [f'{split}_dataloader.dataset.data_root={devkit}/' for split in ('train', 'val', 'test')]
+    scores: dict[str, list[float]] = {STUDENT: [], NST: []}
+    checkpoints: dict[str, Path] = {}
+    scores[TEACHER], checkpoints[TEACHER] = _first(train_and_test(TEACHER, work_dir / TEACHER, data))
+    for seed in args.seeds:
+        for name in (STUDENT, NST):
+            options = [*data, f'randomness.seed={seed}']
+            if name == NST:
+                options.append(f'model.teacher.checkpoint={checkpoints[TEACHER]}')
+            folder = work_dir / (name if len(args.seeds) == 1 else f'{name}_seed{seed}')
+            score, checkpoints[name] = train_and_test(name, folder, options)
+            scores[name].append(score)
+    print_table(scores, checkpoints, args.seeds)
+
+
+def _first(result: tuple[float, Path]) -> tuple[list[float], Path]:
+    return [result[0]], result[1]
+
+
+def print_table(
+    scores: dict[str, list[float]], checkpoints: dict[str, Path], seeds: list[int]
+) -> None:
+    """Print the demo's one table: VOC mAP in percent, and where the checkpoints are."""
+    print('\nVOC mAP (11 points, %) on the test images' + ', mean ± std' * (len(seeds) > 1))
+    print(f'{"":16}{"mAP":>12}  checkpoint')
+    for name in (TEACHER, STUDENT, NST):
+        values = [100 * score for score in scores[name]]
+        shown = f'{statistics.mean(values):.1f}'
+        if len(values) > 1:
+            shown += f' ± {statistics.stdev(values):.1f}'
+        print(f'{TITLES[name]:16}{shown:>12}  {checkpoints[name]}')
+    gains = [100 * (nst - plain) for plain, nst in zip(scores[STUDENT], scores[NST])]
+    print(f'gain by NST, seed by seed: {", ".join(f"{gain:+.1f}" for gain in gains)}')
+
+
+if __name__ == '__main__':
+    run(main)
