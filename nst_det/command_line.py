@@ -89,7 +89,12 @@ def _unknown_type(name: str, scope: str, registry: str) -> str:
 
     name = name.strip('\'"')
     known = next(
-        (one for one in vars(registries).values() if getattr(one, 'name', None) == registry), None
+        (
+            one
+            for one in vars(registries).values()
+            if (getattr(one, 'scope', None), getattr(one, 'name', None)) == (scope, registry)
+        ),
+        None,
     )
     hint = f': {nearest(name, known.module_dict)}' if known is not None else ''
     return f"the config names '{name}', which is no {registry} of {scope}{hint}"

@@ -135,18 +135,14 @@ def is_whole_image(content: bytes) -> bool:
         bool: False for a file that breaks off; True for a whole one, and for what Pillow does
         not know, which is the decoder's to judge.
     """
-    if content.startswith(JPEG_START):
-        whole, ended = (
-            content.endswith(JPEG_END),
-            content.rfind(JPEG_END) > content.rfind(JPEG_SCAN),
-        )
-    elif content.startswith(PNG_START):
-        whole = content.endswith(PNG_END)
-        ended = PNG_END in content
-    else:
-        whole, ended = False, True
-    if whole or not ended:  # for want of an end, a tail of zeros decodes without complaint
-        return whole
+    is_jpeg, is_png = content.startswith(JPEG_START), content.startswith(PNG_START)
+    if (is_jpeg and content.endswith(JPEG_END)) or (is_png and content.endswith(PNG_END)):
+        return True
+    # For want of an end marker, a tail of zeros decodes without complaint.
+    if is_jpeg and content.rfind(JPEG_END) < content.rfind(JPEG_SCAN):
+        return False
+    if is_png and PNG_END not in content:
+        return False
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()

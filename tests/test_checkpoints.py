@@ -1,0 +1,56 @@
+"""Weights that have to fit."""
+
+import pytest
+import torch
+from torch import nn
+
+from nst_det.checkpoints import load_exactly, read_state_dict
+from nst_det.errors import UserError
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / 'weights.pth'
+
+
+def model():
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+
+
+@pytest.mark.parametrize('wrap', [dict, lambda w: dict(state_dict=w, meta={})])
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_weights_are_found_bare_or_in_a_checkpoint_of_a_wrapped_model(file, wrap, prefix):
+    source, target = model(), model()
+    torch.save(wrap({prefix + k: v for k, v in source.state_dict().items()}), file)
+    load_exactly(target, file, 'teacher')
+    assert torch.equal(target[0].weight, source[0].weight)
+
+
+def test_old_files_without_batch_counters_fit(file):
+    weights = model().state_dict()
+    del weights['1.num_batches_tracked']
+    torch.save(weights, file)
+    load_exactly(model(), file, 'teacher')
+
+
+def test_weights_that_do_not_fit_change_nothing(file):
+    weights = model().state_dict()
+    weights['0.bias'] = torch.zeros(9)
+    torch.save(weights, file)
+    target = model()
+    before = target[0].weight.clone()
+    with pytest.raises(UserError, match=r'6 of its 7 keys fit \(1 of another shape, such as 0.bias'):
+        load_exactly(target, file, 'teacher')
+    assert torch.equal(target[0].weight, before)
+
+
+@pytest.mark.parametrize('content', [[1, 2], dict(meta={}), dict(state_dict={})])
+def test_a_file_without_weights_is_one_clear_line(file, content):
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r'^[^\n]*is not a checkpoint: it holds no weights[^\n]*$'):
+        read_state_dict(file)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(UserError, match='does not exist'):
+        read_state_dict(tmp_path)

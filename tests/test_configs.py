@@ -1,0 +1,74 @@
+"""The shipped configs, and the reading of configs."""
+
+from pathlib import Path
+
+import pytest
+from mmdet.registry import MODELS
+
+from nst_det.configs import load_config
+from nst_det.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+EXPERIMENTS = sorted(CONFIGS.glob('*.py')) + sorted(CONFIGS.glob('[!_]*/*.py'))
+
+
+def ident(path):
+    return str(path.relative_to(CONFIGS))
+
+
+@pytest.mark.parametrize('path', EXPERIMENTS, ids=ident)
+def test_every_config_builds_its_detector(path):
+    cfg = load_config(str(path))
+    detector = MODELS.build(cfg.model)
+    taught = [name for name in ('nst',) if name in path.stem]
+    assert (type(detector).__name__ == 'NSTDistiller') == bool(taught)
+    assert cfg.val_evaluator.eval_mode == '11points'
+
+
+@pytest.mark.parametrize('path', [p for p in EXPERIMENTS if 'nst' in p.stem], ids=ident)
+def test_every_teacher_has_a_config_of_its_own(path):
+    teacher = load_config(str(path)).model.teacher
+    assert Path(teacher.config).is_absolute()  # so that it is found from any folder
+    assert load_config(teacher.config).model.type == 'FasterRCNN'
+    assert Path(teacher.checkpoint).parent.name == Path(teacher.config).stem
+
+
+def test_the_standard_voc_protocol():
+    cfg = load_config(str(CONFIGS / 'faster_rcnn_nst_voc.py'))
+    train = cfg.train_dataloader.dataset.dataset
+    assert train.ann_file == 'VOC2007/ImageSets/Main/trainval.txt'
+    assert cfg.test_dataloader.dataset.ann_file == 'VOC2007/ImageSets/Main/test.txt'
+    resize = next(step for step in train.pipeline if step.type == 'Resize')
+    assert (resize.scale, resize.keep_ratio) == ((1000, 600), True)
+    assert any(step.type == 'RandomFlip' for step in train.pipeline)
+
+
+def test_the_slim_student_is_half_as_wide_as_its_teacher():
+    cfg = load_config(str(CONFIGS / 'faster_rcnn_nst_slim_voc.py'))
+    student, teacher = cfg.model.student, load_config(cfg.model.teacher.config).model
+    assert 2 * student.rpn_head.in_channels == teacher.rpn_head.in_channels == 576
+
+
+def test_a_config_of_a_package_is_found_by_its_name():
+    assert load_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py').model.type
+
+
+@pytest.mark.parametrize(
+    ('path', 'message'),
+    [
+        (str(CONFIGS / 'faster_rcnn_nst_vok.py'), "faster_rcnn_nst_voc.py'"),
+        ('/nowhere/at/all.py', 'there is no config file /nowhere/at/all.py'),
+        ('mmdet::no/such.py', 'config mmdet::no/such.py cannot be read'),
+    ],
+)
+def test_a_config_that_is_not_there_is_one_clear_line(path, message):
+    with pytest.raises(UserError, match='^[^\n]*$') as error:
+        load_config(path)
+    assert message in str(error.value)
+
+
+def test_a_config_that_is_no_python_is_one_clear_line(tmp_path):
+    file = tmp_path / 'broken.py'
+    file.write_text('model = dict(\n')
+    with pytest.raises(UserError, match=r'^config \S+ cannot be read: [^\n]*$'):
+        load_config(str(file))
