@@ -7,8 +7,8 @@ _base_ = [
 
 # What you may want to change.
 width = 0.25  # of every layer
-max_epochs = 16
-lr = 0.001
+max_epochs = 10
+lr = 0.004
 
 channels_4b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (192, 128, 128, 128))
 channels_5b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (352, 320, 224, 128))
@@ -18,7 +18,7 @@ model = dict(
     rpn_head=dict(
         in_channels=channels_4b,
         feat_channels=128,
-        anchor_generator=dict(scales=[1, 2, 4]),
+        anchor_generator=dict(scales=[1.5, 3, 5]),
     ),
     roi_head=dict(
         shared_head=dict(width=width),
@@ -56,5 +56,5 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
-    logger=dict(interval=25), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1)
+    logger=dict(interval=50), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1)
 )

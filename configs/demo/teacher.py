@@ -3,7 +3,7 @@ _base_ = './student.py'
 
 # What you may want to change.
 width = 0.5  # of every layer
-max_epochs = 16
+max_epochs = 12
 
 channels_4b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (192, 128, 128, 128))
 channels_5b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (352, 320, 224, 128))

@@ -47,7 +47,7 @@ def draw_shape_picture(size: int, rng: np.random.Generator) -> tuple[np.ndarray,
         tuple: The RGB picture, ``(H, W, 3)`` uint8, and its objects.
     """
     canvas = _draw_background(size, rng)
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, 2)):
         outline = _place(_draw_outline(str(rng.choice(DISTRACTORS)), rng), size, rng)
         canvas = _paint(canvas, _rasterize(outline, size), rng)
 
@@ -136,7 +136,7 @@ def _draw_outline(name: str, rng: np.random.Generator) -> np.ndarray:
 
 def _smallest_extent(size: int) -> float:
     """What an object measures at least, in pixels, not to be difficult for being tiny."""
-    return max(16, size / 10)
+    return max(16, size / 6.5)
 
 
 def _place(outline: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

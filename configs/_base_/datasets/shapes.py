@@ -1,7 +1,7 @@
 # The small devkit of drawn shapes that tools/make_shapes_voc.py makes, in VOC2007's layout.
 data_root = 'data/shapes/VOCdevkit/'
 metainfo = dict(classes=('circle', 'square', 'triangle', 'star'))
-batch_size = 8
+batch_size = 4
 
 train_pipeline = [
     dict(type='LoadVerifiedImage'),
