@@ -7,7 +7,5 @@ loss_weight = 50.0  # the paper's lambda; its 1/2 is inside
 layer = 'backbone.inception_4b'
 
 model = dict(
-    transfers=[
-        dict(layer=layer, loss=dict(type='NSTLoss', loss_weight=loss_weight, kernel=kernel))
-    ]
+    transfers=[dict(layer=layer, loss=dict(type='NSTLoss', loss_weight=loss_weight, kernel=kernel))]
 )

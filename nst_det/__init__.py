@@ -2,7 +2,9 @@
 
 from importlib.util import find_spec
 
-_missing = [name for name in ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet') if not find_spec(name)]
+_missing = [
+    name for name in ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet') if not find_spec(name)
+]
 if _missing:
     raise ImportError(
         f'nst_det needs {", ".join(_missing)}, which this environment has not: '

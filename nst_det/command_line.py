@@ -1,4 +1,4 @@
-"""What the command-line tools share: errors in one line, and the options that mmdet's tools have."""
+"""What the command-line tools share: errors in one line, and the options of mmdet's tools."""
 
 import argparse
 import re
@@ -23,7 +23,7 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         _fail(error)
     except KeyError as error:
-        unknown = re.search(r"(\S+) is not in the (\S+)::(.+?) registry", str(error))
+        unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', str(error))
         if unknown is None:
             raise
         _fail(_unknown_type(*unknown.groups()))

@@ -33,5 +33,5 @@ def load_config(path: str) -> Config:
     except UserError:
         raise
     except Exception as error:
-        reason = ' '.join(str(error).split())
-        raise UserError(f'config {path} cannot be read: {type(error).__name__}: {reason}') from error
+        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        raise UserError(f'config {path} cannot be read: {reason}') from error

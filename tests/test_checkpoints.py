@@ -39,7 +39,9 @@ def test_weights_that_do_not_fit_change_nothing(file):
     torch.save(weights, file)
     target = model()
     before = target[0].weight.clone()
-    with pytest.raises(UserError, match=r'6 of its 7 keys fit \(1 of another shape, such as 0.bias'):
+    with pytest.raises(
+        UserError, match=r'6 of its 7 keys fit \(1 of another shape, such as 0.bias'
+    ):
         load_exactly(target, file, 'teacher')
     assert torch.equal(target[0].weight, before)
 

@@ -1,4 +1,4 @@
-"""The whole way in minutes: make a data set, train a teacher, then a student without and with NST."""
+"""The whole way in minutes: make a data set, train a teacher, and a student with and without NST."""
 
 import argparse
 import json
@@ -20,7 +20,9 @@ TITLES = {TEACHER: 'teacher', STUDENT: 'student', NST: 'student + NST'}
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='one pair of students each')
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0], help='train a pair of students for each'
+    )
     parser.add_argument('--data', default='data/shapes', help='where the data set is made')
     parser.add_argument('--work-dir', default='work_dirs/demo', help='where the results go')
     return parser.parse_args()
@@ -55,32 +57,29 @@ def train_and_test(name: str, work_dir: Path, options: list[str]) -> tuple[float
 
 def main() -> None:
     args = parse_args()
-    devkit = make_shapes_devkit(args.data, num_train=400, num_test=200, image_size=192)
+    devkit = make_shapes_devkit(args.data, num_train=400, num_test=200, image_size=160)
     work_dir = Path(args.work_dir)
     data = [f'{split}_dataloader.dataset.data_root={devkit}/' for split in ('train', 'val', 'test')]
-    scores: dict[str, list[float]] = {STUDENT: [], NST: []}
+    scores: dict[str, list[float]] = {TEACHER: [], STUDENT: [], NST: []}
     checkpoints: dict[str, Path] = {}
-    scores[TEACHER], checkpoints[TEACHER] = _first(train_and_test(TEACHER, work_dir / TEACHER, data))
+
+    def measure(name: str, folder: str, *options: str) -> None:
+        score, checkpoints[name] = train_and_test(name, work_dir / folder, [*data, *options])
+        scores[name].append(score)
+
+    measure(TEACHER, TEACHER)
     for seed in args.seeds:
-        for name in (STUDENT, NST):
-            options = [*data, f'randomness.seed={seed}']
-            if name == NST:
-                options.append(f'model.teacher.checkpoint={checkpoints[TEACHER]}')
-            folder = work_dir / (name if len(args.seeds) == 1 else f'{name}_seed{seed}')
-            score, checkpoints[name] = train_and_test(name, folder, options)
-            scores[name].append(score)
-    print_table(scores, checkpoints, args.seeds)
+        suffix = f'_seed{seed}' if len(args.seeds) > 1 else ''
+        chosen = f'randomness.seed={seed}'
+        measure(STUDENT, STUDENT + suffix, chosen)
+        teacher = f'model.teacher.checkpoint={checkpoints[TEACHER]}'
+        measure(NST, NST + suffix, chosen, teacher)
+    print_table(scores, checkpoints)
 
 
-def _first(result: tuple[float, Path]) -> tuple[list[float], Path]:
-    return [result[0]], result[1]
-
-
-def print_table(
-    scores: dict[str, list[float]], checkpoints: dict[str, Path], seeds: list[int]
-) -> None:
+def print_table(scores: dict[str, list[float]], checkpoints: dict[str, Path]) -> None:
     """Print the demo's one table: VOC mAP in percent, and where the checkpoints are."""
-    print('\nVOC mAP (11 points, %) on the test images' + ', mean ± std' * (len(seeds) > 1))
+    print('\nVOC mAP (11 points, %) on the test images' + ', mean ± std' * (len(scores[NST]) > 1))
     print(f'{"":16}{"mAP":>12}  checkpoint')
     for name in (TEACHER, STUDENT, NST):
         values = [100 * score for score in scores[name]]

@@ -32,9 +32,7 @@ model = dict(
         rpn_proposal=dict(nms_pre=600, max_per_img=200),
         rcnn=dict(sampler=dict(num=16, pos_fraction=0.5)),
     ),
-    test_cfg=dict(
-        rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(score_thr=0.05, max_per_img=30)
-    ),
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=50), rcnn=dict(score_thr=0.05, max_per_img=30)),
 )
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)

@@ -50,7 +50,8 @@ def test_train_and_val_make_up_trainval_and_leave_test_alone(shapes):
     assert not set(trainval) & set(test)
 
 
-def test_the_lists_per_class_mark_presence_as_voc_does(shapes):
+def test_the_lists_per_class_mark_presence_as_voc_does(tmp_path):
+    shapes = make_shapes_devkit(tmp_path, 8, 4, image_size=64, seed=2)  # has all three marks
     dataset = VOCDevkitDataset(
         data_root=str(shapes),
         ann_file='VOC2007/ImageSets/Main/trainval.txt',
@@ -155,7 +156,7 @@ def test_mostly_hidden_objects_are_difficult(pictures):
         obj
         for _, objects in pictures
         for obj in objects
-        if obj.difficult and max(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1]) > 20
+        if obj.difficult and max(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1]) > 30
     ]
     assert large
     assert all(obj.truncated for obj in large)

@@ -11,7 +11,11 @@ from nst_det.errors import UserError
 def test_a_diverged_training_stops_and_saves_nothing(tiny_config):
     cfg = tiny_config(
         'student',
-        **{'optim_wrapper.optimizer.lr': 1e30, 'optim_wrapper.clip_grad': None, 'param_scheduler': []},
+        **{
+            'optim_wrapper.optimizer.lr': 1e30,
+            'optim_wrapper.clip_grad': None,
+            'param_scheduler': [],
+        },
     )
     with pytest.raises(UserError, match=r'loss not finite at iteration \d+: '):
         Runner.from_cfg(cfg).train()

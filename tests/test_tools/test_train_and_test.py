@@ -127,7 +127,9 @@ def test_a_checkpoint_that_is_none(tool, write, tiny_distiller):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_a_truncated_image_is_named_even_out_of_a_worker(tool, write, tiny_distiller, shapes, workers):
+def test_a_truncated_image_is_named_even_out_of_a_worker(
+    tool, write, tiny_distiller, shapes, workers
+):
     root = shutil.copytree(shapes, 'devkit')
     for image in Path(root, 'VOC2007/JPEGImages').glob('*.jpg'):
         image.write_bytes(image.read_bytes()[:-200])
@@ -152,7 +154,11 @@ def test_a_malformed_annotation_is_named(tool, write, tiny_distiller, shapes):
 
 def test_a_loss_that_is_no_number(tool, write, tiny_distiller):
     cfg = tiny_distiller(
-        **{'optim_wrapper.optimizer.lr': 1e30, 'optim_wrapper.clip_grad': None, 'param_scheduler': []}
+        **{
+            'optim_wrapper.optimizer.lr': 1e30,
+            'optim_wrapper.clip_grad': None,
+            'param_scheduler': [],
+        }
     )
     assert 'loss not finite at iteration' in fails(tool('train', write(cfg), '--work-dir', 'run'))
     assert not list(Path('run').glob('*.pth'))
@@ -164,4 +170,6 @@ def test_amp_without_a_gpu(tool, write, tiny_distiller):
 
 
 def test_predictions_into_a_file_that_is_no_pickle(tool, write, tiny_distiller):
-    assert '--out is x.txt' in fails(tool('test', write(tiny_distiller()), 'c.pth', '--out', 'x.txt'))
+    assert '--out is x.txt' in fails(
+        tool('test', write(tiny_distiller()), 'c.pth', '--out', 'x.txt')
+    )

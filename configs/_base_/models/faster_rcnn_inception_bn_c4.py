@@ -1,4 +1,4 @@
-# Faster R-CNN on Inception-BN, C4 style: conv1..4b give the stride-16 map of the RPN and of RoIAlign,
+# Faster R-CNN on Inception-BN, C4 style: conv1..4b give the stride-16 map of the RPN and RoIAlign,
 # 4c..5b are the head that every RoI goes through.
 width = 1.0  # of every layer, relative to Inception-BN's
 variant = 'caffe'  # where the weights come from: 'caffe' or 'mxnet'
@@ -87,7 +87,10 @@ model = dict(
             debug=False,
         ),
         rpn_proposal=dict(
-            nms_pre=12000, max_per_img=2000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
+            nms_pre=12000,
+            max_per_img=2000,
+            nms=dict(type='nms', iou_threshold=0.7),
+            min_bbox_size=0,
         ),
         rcnn=dict(
             assigner=dict(

@@ -5,9 +5,8 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS
 from mmdet.structures import OptSampleList, SampleList
 from mmengine.logging import MessageHub
-from torch import Tensor, nn
+from torch import Tensor
 
-from nst_det.building import check_keys
 from nst_det.errors import UserError
 from nst_det.models.distillers.tap import record
 from nst_det.models.distillers.teacher import Teacher, check_teacher

@@ -71,7 +71,7 @@ class Tap:
             keys = list(output) if isinstance(output, dict) else list(range(len(output)))
             if self.index is None and len(keys) == 1:
                 output = output[keys[0]]
-            elif self.index in keys or isinstance(output, Sequence) and _within(self.index, keys):
+            elif self.index in keys or (isinstance(output, Sequence) and _within(self.index, keys)):
                 output = output[self.index]
             else:
                 choices = ', '.join(f'{self.path}[{key!r}]' for key in keys)

@@ -38,24 +38,25 @@ def maps(student_channels=5, teacher_channels=7, size=(3, 4), batch=2, dtype=tor
 
 def formula(student: Tensor, teacher: Tensor, name: str) -> Tensor:
     """MMD² of each image straight from the double sums, a Python loop over every pair."""
-    values = []
-    for f_s, f_t in zip(student.double(), teacher.double()):
-        s = [row / row.norm() if row.norm() > 0 else row for row in f_s.flatten(1)]
-        t = [row / row.norm() if row.norm() > 0 else row for row in f_t.flatten(1)]
-        sigma2 = sum((a - b).square().sum().item() for a in t for b in s) / (len(t) * len(s))
-        kernel = {
-            'linear': lambda x, y: x @ y,
-            'poly': lambda x, y: (x @ y) ** 2,
-            'cubic': lambda x, y: (x @ y + 0.5) ** 3,
-            'gauss': lambda x, y: torch.exp(-(x - y).square().sum() / (2 * sigma2)),
-            'gauss_fixed': lambda x, y: torch.exp(-(x - y).square().sum() / (2 * 0.7)),
-        }[name]
+    return torch.stack([formula_of_an_image(s, t, name) for s, t in zip(student, teacher)])
 
-        def mean(xs, ys):
-            return sum(kernel(x, y) for x in xs for y in ys) / (len(xs) * len(ys))
 
-        values.append(mean(t, t) + mean(s, s) - 2 * mean(t, s))
-    return torch.stack(values)
+def formula_of_an_image(student: Tensor, teacher: Tensor, name: str) -> Tensor:
+    s = [row / row.norm() if row.norm() > 0 else row for row in student.double().flatten(1)]
+    t = [row / row.norm() if row.norm() > 0 else row for row in teacher.double().flatten(1)]
+    sigma2 = sum((a - b).square().sum().item() for a in t for b in s) / (len(t) * len(s))
+    kernel = {
+        'linear': lambda x, y: x @ y,
+        'poly': lambda x, y: (x @ y) ** 2,
+        'cubic': lambda x, y: (x @ y + 0.5) ** 3,
+        'gauss': lambda x, y: torch.exp(-(x - y).square().sum() / (2 * sigma2)),
+        'gauss_fixed': lambda x, y: torch.exp(-(x - y).square().sum() / (2 * 0.7)),
+    }[name]
+
+    def mean(xs, ys):
+        return sum(kernel(x, y) for x in xs for y in ys) / (len(xs) * len(ys))
+
+    return mean(t, t) + mean(s, s) - 2 * mean(t, s)
 
 
 @every_kernel
