@@ -7,9 +7,9 @@ _missing = [
 ]
 if _missing:
     raise ImportError(
-        f'nst_det needs {", ".join(_missing)}, which this environment has not: '
-        "pip install 'nst_det[mmdet]' brings all it needs on a fresh machine; where a compiled "
-        'mmcv is wanted, install that first, then mmengine and mmdet'
+        f'nst_det needs {", ".join(_missing)}, which this environment lacks: on a fresh machine '
+        'pip install torch torchvision mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0 pycocotools '
+        "'setuptools<82'; with a compiled mmcv, install that instead of mmcv-lite"
     )
 
 from nst_det import compat  # noqa: E402

@@ -18,7 +18,7 @@ def test_importing_it_without_its_stack_says_what_to_install():
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith('ImportError: nst_det needs torch, torchvision, mmengine, mmcv, mmdet')
-    assert "pip install 'nst_det[mmdet]'" in last
+    assert 'pip install torch torchvision mmengine==' in last
 
 
 def test_installing_it_never_brings_an_mmcv_over_a_compiled_one():

@@ -1,4 +1,4 @@
-"""The whole way in minutes: make a data set, train a teacher, and a student with and without NST."""
+"""The whole way in minutes: a data set, a teacher, and a student without and with NST."""
 
 import argparse
 import json
@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 from nst_det.command_line import run
-from nst_det.datasets import make_shapes_devkit
+from nst_det.datasets import SHAPE_CLASSES, VOCDevkitDataset, make_shapes_devkit
 from nst_det.errors import UserError
+from nst_det.visualization import draw_comparison
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER, STUDENT, NST = 'teacher', 'student', 'nst_student'
+PREDICTIONS = 'predictions.pkl'
 TITLES = {TEACHER: 'teacher', STUDENT: 'student', NST: 'student + NST'}
 
 
@@ -45,10 +47,13 @@ def train_and_test(name: str, work_dir: Path, options: list[str]) -> tuple[float
     """
     config = str(ROOT / 'configs' / 'demo' / f'{name}.py')
     started = time.time()
-    call('train', config, '--work-dir', str(work_dir), '--cfg-options', *options)
+    # Tested below, so not at the end of the training as well.
+    untested = f'train_cfg.val_begin={sys.maxsize}'
+    call('train', config, '--work-dir', str(work_dir), '--cfg-options', *options, untested)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     tested = work_dir / 'test'
-    call('test', config, str(checkpoint), '--work-dir', str(tested), '--cfg-options', *options)
+    out = ['--work-dir', str(tested), '--out', str(work_dir / PREDICTIONS)]
+    call('test', config, str(checkpoint), *out, '--cfg-options', *options)
     metrics = max(tested.glob('*/*.json'), key=os.path.getmtime)
     score = json.loads(metrics.read_text())['pascal_voc/mAP']
     print(f'{TITLES[name]}: mAP {100 * score:.1f} after {time.time() - started:.0f} s', flush=True)
@@ -57,7 +62,7 @@ def train_and_test(name: str, work_dir: Path, options: list[str]) -> tuple[float
 
 def main() -> None:
     args = parse_args()
-    devkit = make_shapes_devkit(args.data, num_train=400, num_test=200, image_size=160)
+    devkit = make_shapes_devkit(args.data, num_train=600, num_test=200, image_size=160)
     work_dir = Path(args.work_dir)
     data = [f'{split}_dataloader.dataset.data_root={devkit}/' for split in ('train', 'val', 'test')]
     scores: dict[str, list[float]] = {TEACHER: [], STUDENT: [], NST: []}
@@ -75,6 +80,23 @@ def main() -> None:
         teacher = f'model.teacher.checkpoint={checkpoints[TEACHER]}'
         measure(NST, NST + suffix, chosen, teacher)
     print_table(scores, checkpoints)
+    picture = work_dir / 'detections.png'
+    shown = {
+        TITLES[name]: checkpoints[name].parent / PREDICTIONS for name in (STUDENT, NST, TEACHER)
+    }
+    draw_comparison(shapes_test_set(devkit), shown, picture)
+    print(f'detections on the first test images: {picture}')
+
+
+def shapes_test_set(devkit: Path) -> VOCDevkitDataset:
+    """The images that the detectors are tested on."""
+    return VOCDevkitDataset(
+        data_root=str(devkit),
+        ann_file='VOC2007/ImageSets/Main/test.txt',
+        data_prefix=dict(sub_data_root='VOC2007/'),
+        metainfo=dict(classes=SHAPE_CLASSES),
+        test_mode=True,
+    )
 
 
 def print_table(scores: dict[str, list[float]], checkpoints: dict[str, Path]) -> None:

@@ -4,13 +4,15 @@ import argparse
 import os
 from copy import deepcopy
 
+import nst_det  # noqa: F401  before mmdet: it supplies mmcv's ops, and registers what configs name
+
+# isort: split
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import nst_det  # noqa: F401  registers what the configs name
 from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
 from nst_det.errors import UserError

@@ -3,7 +3,7 @@ _base_ = './student.py'
 
 # What you may want to change.
 teacher_config = '{{ fileDirname }}/teacher.py'
-teacher_checkpoint = 'work_dirs/demo/teacher/epoch_12.pth'
+teacher_checkpoint = 'work_dirs/demo/teacher/epoch_14.pth'
 kernel = dict(type='PolynomialKernel', degree=2, offset=0.0)
 loss_weight = 50.0  # the paper's lambda; its 1/2 is inside
 layer = 'backbone.inception_4b'

@@ -7,8 +7,8 @@ _base_ = [
 
 # What you may want to change.
 width = 0.25  # of every layer
-max_epochs = 10
-lr = 0.004
+max_epochs = 5
+lr = 0.003
 
 channels_4b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (192, 128, 128, 128))
 channels_5b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (352, 320, 224, 128))

@@ -2,8 +2,8 @@
 _base_ = './student.py'
 
 # What you may want to change.
-width = 0.5  # of every layer
-max_epochs = 12
+width = 0.375  # of every layer
+max_epochs = 14
 
 channels_4b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (192, 128, 128, 128))
 channels_5b = sum(max(8, int(c * width / 8 + 0.5) * 8) for c in (352, 320, 224, 128))

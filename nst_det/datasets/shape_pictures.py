@@ -205,7 +205,9 @@ def _draw_fill(
         mix = 2 * (np.cos(u) + np.cos(v)) - 1
     else:  # speckle
         mix = _smooth_noise(size, size // 3, rng)
-    return first + mix.clip(0, 1)[..., None] * (second - first)
+    # The outline is to stand out from its filling.
+    contrast = rng.uniform(0.15, 0.6)
+    return first + contrast * mix.clip(0, 1)[..., None] * (second - first)
 
 
 def _smooth_noise(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:

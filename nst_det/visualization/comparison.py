@@ -1,0 +1,81 @@
+"""Detections of several detectors on the same images, side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import mmengine
+import numpy as np
+import torch
+from mmdet.datasets import BaseDetDataset
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.structures import InstanceData
+from PIL import Image, ImageDraw, ImageFont
+
+TITLE_HEIGHT = 26
+GAP = 6
+
+
+def draw_comparison(
+    dataset: BaseDetDataset,
+    results: Mapping[str, Path],
+    out: Path,
+    images: int = 4,
+    scale: int = 2,
+    score_thr: float = 0.3,
+) -> None:
+    """Draw the ground truth and each detector's detections on the first images of a test set.
+
+    Args:
+        dataset (BaseDetDataset): The test set.
+        results (Mapping[str, Path]): By title, what ``tools/test.py --out`` wrote of a detector on
+            this test set.
+        out (Path): The picture to write: a row per detector, below a row of the ground truth.
+        images (int): How many images. Defaults to 4.
+        scale (int): How much larger they are drawn. Defaults to 2.
+        score_thr (float): Detections below this score are left out. Defaults to 0.3.
+    """
+    infos = [dataset.get_data_info(i) for i in range(min(images, len(dataset)))]
+    classes = dataset.metainfo['classes']
+
+    def draw(info: dict, **found) -> Image.Image:
+        image = Image.open(info['img_path']).convert('RGB')
+        image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
+        found['bboxes'] = found['bboxes'] * scale
+        visualizer = DetLocalVisualizer(line_width=2)
+        visualizer.dataset_meta = dict(classes=classes)
+        field = 'pred_instances' if 'scores' in found else 'gt_instances'
+        sample = DetDataSample(**{field: InstanceData(**found)})
+        visualizer.add_datasample('', np.asarray(image), sample, pred_score_thr=score_thr)
+        return Image.fromarray(visualizer.get_image())
+
+    rows = {'ground truth': [draw(info, **_ground_truth(info)) for info in infos]}
+    for title, file in results.items():
+        found = {sample['img_id']: sample['pred_instances'] for sample in mmengine.load(file)}
+        rows[title] = [draw(info, **found[info['img_id']]) for info in infos]
+    _montage(rows).save(out)
+
+
+def _ground_truth(info: dict) -> dict[str, torch.Tensor]:
+    objects = info['instances']
+    return dict(
+        bboxes=torch.tensor([one['bbox'] for one in objects], dtype=torch.float).view(-1, 4),
+        labels=torch.tensor([one['bbox_label'] for one in objects], dtype=torch.long),
+    )
+
+
+def _montage(rows: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
+    width = max(sum(one.width + GAP for one in row) for row in rows.values()) - GAP
+    height = sum(max(one.height for one in row) + TITLE_HEIGHT + GAP for row in rows.values())
+    sheet = Image.new('RGB', (width, height), 'white')
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=18)
+    y = 0
+    for title, row in rows.items():
+        pen.text((2, y + 2), title, fill='black', font=font)
+        x = 0
+        for one in row:
+            sheet.paste(one, (x, y + TITLE_HEIGHT))
+            x += one.width + GAP
+        y += max(one.height for one in row) + TITLE_HEIGHT + GAP
+    return sheet
