@@ -47,7 +47,8 @@ def draw_comparison(
         field = 'pred_instances' if 'scores' in found else 'gt_instances'
         sample = DetDataSample(**{field: InstanceData(**found)})
         visualizer.add_datasample('', np.asarray(image), sample, pred_score_thr=score_thr)
-        return Image.fromarray(visualizer.get_image())
+        # The visualizer draws a small image larger than it is.
+        return Image.fromarray(visualizer.get_image()).resize(image.size)
 
     rows = {'ground truth': [draw(info, **_ground_truth(info)) for info in infos]}
     for title, file in results.items():

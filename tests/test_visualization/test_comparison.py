@@ -28,12 +28,12 @@ def test_a_row_for_the_truth_and_one_for_each_detector(shapes, tmp_path):
         dumped = pickle.dumps([dict(sample, pred_instances=instances) for sample in samples])
         (tmp_path / name).write_bytes(dumped)
     results = {'seen': tmp_path / 'seen.pkl', 'missed': tmp_path / 'missed.pkl'}
-    draw_comparison(dataset, results, tmp_path / 'out.png', images=2, scale=4)
+    draw_comparison(dataset, results, tmp_path / 'out.png', images=2)
     sheet = Image.open(tmp_path / 'out.png')
-    assert sheet.width == 2 * 256 + 6
+    assert sheet.width == 2 * 128 + 6
     height = sheet.height // 3
     truth, seen, missed = (
-        sheet.crop((0, i * height + 26, 256, i * height + 26 + 256)).tobytes() for i in range(3)
+        sheet.crop((0, i * height + 26, 128, i * height + 26 + 128)).tobytes() for i in range(3)
     )
     assert truth != missed  # boxes are drawn
     assert seen != missed  # unless their score is low
