@@ -40,6 +40,9 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
 def load_exactly(model: nn.Module, path: str, role: str) -> None:
     """Load a checkpoint into a model that it has to fit, key by key and shape by shape.
 
+    A distiller's or a wrapper's checkpoint, which holds the model's weights under one prefix
+    (``architecture.``, ``student.``, ``ema_model.module.``) beside others, fits as well.
+
     Args:
         model (nn.Module): The model.
         path (str): The checkpoint.
@@ -49,13 +52,63 @@ def load_exactly(model: nn.Module, path: str, role: str) -> None:
         UserError: Where the file is no checkpoint, or a key is missing, unexpected or of another
             shape; it says how many fit. The model is unchanged then.
     """
-    check_fit(model, read_state_dict(path), path, role, load=True)
+    model.load_state_dict(fitting_weights(model, path, role), strict=False)
     print_log(f'All weights of the {role} loaded from {path}', 'current')
 
 
-def check_fit(
-    model: nn.Module, weights: dict[str, Tensor], path: str, role: str, load: bool = False
-) -> None:
+def fitting_weights(model: nn.Module, path: str, role: str) -> dict[str, Tensor]:
+    """Read weights that are exactly a model's out of a checkpoint: see :func:`load_exactly`.
+
+    Args:
+        model (nn.Module): The model.
+        path (str): The checkpoint.
+        role (str): What the model is to the user, for the error.
+
+    Returns:
+        dict[str, Tensor]: The weights by the model's keys.
+
+    Raises:
+        UserError: Where the file is no checkpoint, or holds no weights or no one set of them that
+            are the model's.
+    """
+    weights = read_state_dict(path)
+    found = weights_by_prefix(model, weights)
+    if len(found) == 1:
+        ((prefix, own),) = found.items()
+        print_log(
+            f"{path}: the {role}'s weights are those under '{prefix}', "
+            f'{len(own)} of the {len(weights)} it holds',
+            'current',
+        )
+        return own
+    check_fit(model, weights, path, role)
+    return weights
+
+
+def weights_by_prefix(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Find complete sets of a model's weights under prefixes such as ``'student.'``.
+
+    Args:
+        model (nn.Module): The model.
+        weights (dict[str, Tensor]): The weights of a checkpoint by key.
+
+    Returns:
+        dict[str, dict[str, Tensor]]: The model's weights by prefix; empty where there are none, or
+        where they are the model's without a prefix.
+    """
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    needed = [key for key in shapes if not _is_counter(key)]
+    if not needed or needed[0] in weights:
+        return {}
+    found = {}
+    for prefix in [key[: -len(needed[0])] for key in weights if key.endswith('.' + needed[0])]:
+        own = {key: weights[prefix + key] for key in shapes if prefix + key in weights}
+        if all(key in own for key in needed) and all(own[k].shape == shapes[k] for k in own):
+            found[prefix] = own
+    return found
+
+
+def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str, role: str) -> None:
     """Check that weights are exactly a model's.
 
     Args:
@@ -63,14 +116,18 @@ def check_fit(
         weights (dict[str, Tensor]): The weights by key.
         path (str): Where they come from, for the error.
         role (str): What the model is to the user, for the error.
-        load (bool): Load them where they fit. Defaults to False.
 
     Raises:
         UserError: Where they are not.
     """
+    prefixes = [repr(prefix) for prefix in weights_by_prefix(model, weights)]
+    if prefixes:
+        raise UserError(
+            f"checkpoint {path} holds the {role}'s weights under {' and '.join(prefixes)}: save the "
+            'ones you mean in a file of their own, their keys without the prefix'
+        )
     own = {key: value.shape for key, value in model.state_dict().items()}
-    # A batch norm's batch counter is of no use to a model that has been trained; old files lack it.
-    missing = [k for k in own if k not in weights and not k.endswith('num_batches_tracked')]
+    missing = [key for key in own if key not in weights and not _is_counter(key)]
     unexpected = [key for key in weights if key not in own]
     reshaped = [key for key in own if key in weights and weights[key].shape != own[key]]
     if missing or unexpected or reshaped:
@@ -84,10 +141,15 @@ def check_fit(
             ]
             if keys
         )
+        parts = ', '.join(sorted({key.split('.')[0] + '.' for key in unexpected})[:8])
+        faults += '' if fit else f'; its keys begin with {parts}'
         raise UserError(
             f'checkpoint {path} is of another architecture than the {role} '
             f'({type(model).__name__}): {fit} of its {len(own)} keys fit ({faults}); '
             'give the config that the checkpoint was trained with'
         )
-    if load:
-        model.load_state_dict(weights, strict=False)
+
+
+def _is_counter(key: str) -> bool:
+    """A batch norm's batch counter is of no use to a model that is trained; old files lack it."""
+    return key.endswith('num_batches_tracked')

@@ -56,3 +56,50 @@ def test_a_file_without_weights_is_one_clear_line(file, content):
 def test_a_folder_is_no_checkpoint(tmp_path):
     with pytest.raises(UserError, match='does not exist'):
         read_state_dict(tmp_path)
+
+
+# Distillers' and wrappers' checkpoints.
+
+
+def prefixed(prefix, weights):
+    return {prefix + key: value for key, value in weights.items()}
+
+
+@pytest.mark.parametrize('prefix', ['architecture.', 'student.', 'ema_model.module.'])
+def test_weights_under_a_prefix_beside_others_are_found(file, prefix):
+    source, target = model(), model()
+    other = nn.Linear(2, 2).state_dict()
+    torch.save({**prefixed('teacher.', other), **prefixed(prefix, source.state_dict())}, file)
+    load_exactly(target, file, 'teacher')
+    assert torch.equal(target[0].weight, source[0].weight)
+
+
+def test_two_models_that_both_fit_are_a_choice_and_not_a_guess(file):
+    weights = model().state_dict()
+    torch.save({**prefixed('student.', weights), **prefixed('teacher.', weights)}, file)
+    with pytest.raises(UserError, match=r"^[^\n]*under 'student.' and 'teacher.': save[^\n]*$"):
+        load_exactly(model(), file, 'teacher')
+
+
+def test_weights_under_prefixes_of_which_none_fits_are_told_by_their_prefixes(file):
+    other = nn.Linear(2, 2).state_dict()
+    torch.save({**prefixed('student.', other), **prefixed('teacher.', other)}, file)
+    with pytest.raises(UserError, match=r'0 of its 7 keys fit .* begin with student\., teacher\.'):
+        load_exactly(model(), file, 'teacher')
+
+
+def test_part_of_a_model_under_a_prefix_is_not_enough(file):
+    weights = model().state_dict()
+    del weights['1.weight']
+    torch.save(prefixed('student.', weights), file)
+    with pytest.raises(UserError, match='0 of its 7 keys fit'):
+        load_exactly(model(), file, 'teacher')
+
+
+def test_of_an_ema_checkpoint_the_averaged_weights_are_taken(file):
+    averaged, latest = model(), model()
+    ema = {**prefixed('module.', latest.state_dict()), 'steps': torch.tensor(3)}
+    torch.save(dict(state_dict=averaged.state_dict(), ema_state_dict=ema), file)
+    target = model()
+    load_exactly(target, file, 'teacher')
+    assert torch.equal(target[0].weight, averaged[0].weight)

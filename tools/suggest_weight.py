@@ -27,9 +27,9 @@ def parse_args() -> argparse.Namespace:
         '--target',
         type=float,
         default=0.5,
-        help='wanted gradient ratio of each transfer. The default, 0.5, leaves detection in charge: '
-        'below 1, a step along both gradients lowers the detection losses even where the two '
-        'point in opposite directions; half of that is a margin for the batches to come',
+        help='wanted gradient ratio of each transfer. The default, 0.5, leaves detection in '
+        'charge: below 1, a step along both gradients lowers the detection losses even where the '
+        'two point in opposite directions; half of that is a margin for the batches to come',
     )
     parser.add_argument('--iterations', type=int, default=10, help='batches to measure')
     parser.add_argument(
@@ -67,9 +67,12 @@ def main() -> None:
     )
     print(f'\nStudent: {student}. Median [smallest, largest] of {args.iterations} iterations:')
     print(table(measurements, args.target))
-    print('In the config, or after --cfg-options:')
-    for i, one in enumerate(measurements):
-        print(f'model.transfers.{i}.loss.loss_weight={one.suggested_weight(args.target):g}')
+    options = [
+        f'model.transfers.{i}.loss.loss_weight={one.suggested_weight(args.target):g}'
+        for i, one in enumerate(measurements)
+    ]
+    print('Give each to its transfer as loss=dict(…, loss_weight=…), or train with')
+    print('--cfg-options', *options)
 
 
 if __name__ == '__main__':

@@ -1,3 +1,3 @@
-from .hooks import FiniteLossHook
+from .hooks import FiniteLossHook, TransferWeightHook
 
-__all__ = ['FiniteLossHook']
+__all__ = ['FiniteLossHook', 'TransferWeightHook']

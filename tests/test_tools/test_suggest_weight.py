@@ -21,7 +21,9 @@ def test_it_measures_and_proposes_without_leaving_anything(tool, write, tiny_dis
         'iteration 2/3',
         'iteration 3/3',
     ]
-    proposed = float(re.search(r'^model\.transfers\.0\.loss\.loss_weight=(\S+)$', out, re.M)[1])
+    proposed = float(
+        re.search(r'--cfg-options model\.transfers\.0\.loss\.loss_weight=(\S+)$', out.strip())[1]
+    )
     median = sorted(map(float, re.findall(r'^iteration.* ratio at λ=1 (\S+)$', out, re.M)))[1]
     assert proposed * median == pytest.approx(0.2, rel=0.06)
     assert sorted(Path('.').rglob('*')) == before

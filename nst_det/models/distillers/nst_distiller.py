@@ -8,6 +8,8 @@ from mmengine.logging import MessageHub
 from torch import Tensor
 
 from nst_det.errors import UserError
+from nst_det.models.distillers.gradient_ratio import check_interval, gradient_ratios
+from nst_det.models.distillers.map_area import align, image_sizes, inside
 from nst_det.models.distillers.tap import record
 from nst_det.models.distillers.teacher import Teacher, check_teacher
 from nst_det.models.distillers.transfer import build_transfers
@@ -30,10 +32,15 @@ class NSTDistiller(BaseDetector):
         teacher (dict): ``config`` (a path, ``'mmdet::…'`` or a model dict) and ``checkpoint`` (a
             path or URL, or ``'random'`` for an untrained teacher).
         transfers (list[dict]): What is transferred: each has ``layer`` (or ``student_layer`` and
-            ``teacher_layer``) and ``loss``. Transfers of weight 0 are left out, and without any
-            other the training is exactly the plain student's.
+            ``teacher_layer``; :class:`Tap` says how they are spelled) and ``loss``. Those of
+            weight 0 are left out; with no other the training is exactly the plain student's.
+        ignore_padding (bool): Leave the positions of a map outside an image, where its batch is
+            padded, out of the image's patterns. Defaults to True.
         data_preprocessor (dict, optional): The student's, where its config has none.
             Defaults to None.
+        monitor_interval (int): How often the log learns ``grad_ratio_…``, the norm of a transfer's
+            gradient over that of the detection losses', at the student's map: every so many
+            iterations, or never where 0. Between them the log shows the latest. Defaults to 50.
         init_cfg (dict, optional): Not used: the student's own ``init_cfg`` counts.
             Defaults to None.
 
@@ -46,7 +53,9 @@ class NSTDistiller(BaseDetector):
         student: dict,
         teacher: dict,
         transfers: list[dict],
+        ignore_padding: bool = True,
         data_preprocessor: dict | None = None,
+        monitor_interval: int = 50,
         init_cfg: dict | None = None,
     ) -> None:
         if not isinstance(student, dict) or 'type' not in student:
@@ -67,11 +76,16 @@ class NSTDistiller(BaseDetector):
         self.__dict__['transfers'] = build_transfers(transfers)
         for transfer in self.transfers:
             transfer.student_tap.module(detector, 'student')
+        self.ignore_padding = ignore_padding
+        self.monitor_interval = check_interval(monitor_interval)
         self.teacher_cfg = teacher
         self.teacher: Teacher | None = None
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict:
         """The student's losses, and one ``loss_nst_…`` per transfer.
+
+        Besides, for the log alone: ``mmd2_…`` is a transfer's MMD² without its weight, and
+        ``grad_ratio_…`` what ``monitor_interval`` says.
 
         Args:
             batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.
@@ -85,7 +99,7 @@ class NSTDistiller(BaseDetector):
         """
         active = [transfer for transfer in self.transfers if transfer.active]
         if active:
-            teacher_maps = self.open_teacher()(
+            teacher_maps, teacher_canvas = self.open_teacher()(
                 batch_inputs,
                 batch_data_samples,
                 self.data_preprocessor,
@@ -93,6 +107,11 @@ class NSTDistiller(BaseDetector):
             )
         with record(self.student, [t.student_tap for t in active], 'student') as student_maps:
             losses = self.student.loss(batch_inputs, batch_data_samples)
+        canvas = batch_inputs.shape[2:]
+        sizes = image_sizes(batch_data_samples, canvas) if self.ignore_padding else None
+        own = dict(losses)
+        # Each transfer reads a view of its own, so that its gradient can be told from others'.
+        seen = [one.view_as(one) for one in student_maps]
         for transfer in self.transfers:
             losses[transfer.name] = batch_inputs.new_zeros(())
         for i, transfer in enumerate(active):
@@ -102,9 +121,35 @@ class NSTDistiller(BaseDetector):
                     f'{transfer.name}: no gradient reaches it (frozen stages, or a backbone with '
                     'reentrant activation checkpointing)'
                 )
-            losses[transfer.name] = transfer.loss(student_maps[i], teacher_maps[i])
-        check_finite(losses, MessageHub.get_current_instance().get_info('iter', 0))
+            student_map = transfer.student_tap.as_map(seen[i], batch_inputs.shape, 'student')
+            teacher_map = align(
+                teacher_maps[i], teacher_canvas, student_map.shape[2:], canvas, sizes
+            )
+            loss = transfer.loss(student_map, teacher_map, inside(sizes, canvas, student_map))
+            losses[transfer.name] = transfer.factor * loss
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        check_finite(losses, iteration)
+        for transfer in self.transfers:
+            if transfer.loss.loss_weight:
+                losses[f'mmd2_{transfer.label}'] = transfer.mmd2(losses[transfer.name])
+        if self.monitor_interval and iteration % self.monitor_interval == 0:
+            losses.update(self._gradient_ratios(own, student_maps, losses, seen))
         return losses
+
+    def _gradient_ratios(
+        self, own: dict, tapped: list[Tensor], losses: dict, seen: list[Tensor]
+    ) -> dict[str, Tensor]:
+        weighted = [transfer for transfer in self.transfers if transfer.loss.loss_weight]
+        detection, _ = self.student.parse_losses(own)
+        transferred = sum(losses[transfer.name] for transfer in weighted)
+        ratios = iter(gradient_ratios(detection, tapped, transferred, seen))
+        # One that a schedule has switched off pulls with nothing, and the log is to say so.
+        return {
+            f'grad_ratio_{transfer.label}': next(ratios)
+            if transfer.active
+            else detection.new_zeros(())
+            for transfer in weighted
+        }
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, **kwargs) -> SampleList:
         """The student's predictions: see its ``predict``."""

@@ -1,23 +1,35 @@
 """Taps: which feature map a transfer reads, and the reading of it during a forward pass."""
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from nst_det.errors import UserError, nearest
+from nst_det.models.distillers.map_area import grid_size, is_grid, level_runs
 
-_SPELLING = re.compile(r"(?P<path>[^\[\]\s]+)(?:\[(?P<index>-?\d+|'[^']+')\])?")
+_PICK = r"\[(-?\d+|'[^']+')\]"
+_SPELLING = re.compile(
+    rf'(?P<path>[^\[\]@/\s]+)(?:@(?P<call>\d+))?(?P<picks>(?:{_PICK})*)(?:/(?P<stride>[1-9]\d*))?'
+)
 
 
 class Tap:
     """The output of one module of a detector, by the module's dotted path.
 
     Args:
-        layer (str): The path as ``named_modules()`` spells it, such as ``'backbone.inception_4b'``;
-            ``'neck[2]'`` picks an element of a module that returns a sequence, and
-            ``"backbone['c4']"`` of one that returns a dict.
+        layer (str): The path as ``named_modules()`` spells it, such as ``'backbone.inception_4b'``,
+            and where it needs more, in this order:
+
+            - ``'bbox_head.cls_convs.0@2'`` is the third run of a module that runs several times in
+              a forward pass;
+            - ``'neck[2]'`` picks an element of a module that returns a sequence,
+              ``"backbone['c4']"`` of one that returns a dict, ``'head[0][1]'`` of one in another;
+            - ``'encoder/16'`` says that a transformer's sequence `(N, L, C)` has a position per
+              16 × 16 pixels; of several levels one after another it picks the one of that stride.
+              One level of stride 4, 8, 16, 32, 64 or 128 needs no telling.
 
     Raises:
         UserError: Where the text is not of that form.
@@ -28,14 +40,17 @@ class Tap:
         if spelling is None:
             raise UserError(
                 f'layer is {layer!r}, expected a module path such as '
-                "'backbone.inception_4b' or 'neck[2]'"
+                "'backbone.inception_4b', 'neck[2]', 'bbox_head.cls_convs.0@1' or 'encoder/16'"
             )
         self.layer = layer
         self.path = spelling['path']
-        index = spelling['index']
-        if index is not None:
-            index = index.strip("'") if index.startswith("'") else int(index)
-        self.index = index
+        self.call, self.stride = (
+            None if spelling[part] is None else int(spelling[part]) for part in ('call', 'stride')
+        )
+        self.picks = [
+            pick.strip("'") if pick.startswith("'") else int(pick)
+            for pick in re.findall(_PICK, spelling['picks'])
+        ]
 
     def module(self, detector: nn.Module, role: str) -> nn.Module:
         """Find the tapped module.
@@ -57,35 +72,103 @@ class Tap:
         return modules[self.path]
 
     def select(self, output: object, role: str) -> Tensor:
-        """Pick the tapped map out of what the module returned.
+        """Pick the tapped tensor out of what the module returned.
 
         Args:
-            output (Tensor, Sequence or dict): What the module returned.
+            output (Tensor, Sequence or Mapping): What the module returned.
             role (str): ``'student'`` or ``'teacher'``, for the error.
 
+        Returns:
+            Tensor: The very tensor, `(N, C, H, W)` or `(N, L, C)`: see :meth:`as_map`.
+
         Raises:
-            UserError: Where the module returned something else than one map `(N, C, H, W)`.
+            UserError: Where the module returned something else.
         """
         where = f"the {role}'s layer '{self.layer}'"
-        if isinstance(output, (Sequence, dict)):
-            keys = list(output) if isinstance(output, dict) else list(range(len(output)))
-            if self.index is None and len(keys) == 1:
-                output = output[keys[0]]
-            elif self.index in keys or (isinstance(output, Sequence) and _within(self.index, keys)):
-                output = output[self.index]
-            else:
-                choices = ', '.join(f'{self.path}[{key!r}]' for key in keys)
+        picked = re.split(r'[\[/]', self.layer)[0]
+        picks = list(self.picks)
+        while isinstance(output, (Sequence, Mapping)) and not isinstance(output, str):
+            keys = list(output) if isinstance(output, Mapping) else range(len(output))
+            pick = picks.pop(0) if picks else None
+            if pick is None and len(keys) == 1:
+                pick = keys[0]
+            if pick not in keys and not (
+                isinstance(output, Sequence) and isinstance(pick, int) and pick + len(keys) in keys
+            ):
+                choices = ', '.join(f'{picked}[{key!r}]' for key in keys)
                 raise UserError(f'{where} returns {len(keys)} maps: choose one of {choices}')
-        elif self.index is not None:
-            raise UserError(f"{where} returns one map, not a sequence: write '{self.path}'")
-        if not isinstance(output, Tensor) or output.ndim != 4:
+            output = output[pick]
+            picked = f'{picked}[{pick!r}]'
+        if not isinstance(output, Tensor) or output.ndim not in (3, 4):
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise UserError(f'{where} gives {shape}, expected a feature map (N, C, H, W)')
+            raise UserError(
+                f'{where} gives {shape}, expected a feature map (N, C, H, W), or a sequence '
+                '(N, L, C) of its positions'
+            )
+        if picks:
+            raise UserError(f"{where} returns one map, not a sequence: write '{picked}'")
         return output
 
+    def as_map(self, tapped: Tensor, images: Sequence[int], role: str) -> Tensor:
+        """Give a tapped tensor the form of a feature map.
 
-def _within(index: object, keys: list[int]) -> bool:
-    return isinstance(index, int) and -len(keys) <= index < len(keys)
+        A transformer's sequence has one position per stride × stride pixels, row by row.
+
+        Args:
+            tapped (Tensor): What :meth:`select` gave, `(N, C, H, W)` or `(N, L, C)`.
+            images (Sequence[int]): The shape of the images that the detector saw, `(N, 3, H, W)`.
+            role (str): ``'student'`` or ``'teacher'``, for the error.
+
+        Returns:
+            Tensor: `(N, C, H, W)`, a view.
+
+        Raises:
+            UserError: Where it is no map of these images, or its form cannot be told.
+        """
+        where = f"the {role}'s layer '{self.layer}'"
+        canvas = tuple(images[2:])
+        if len(tapped) != images[0]:
+            raise UserError(
+                f'{where} gives {tuple(tapped.shape)} for {images[0]} images, expected one map per '
+                'image: choose a layer of the backbone or the neck, not one that sees regions'
+            )
+        if tapped.ndim == 3:
+            return self._unfold(tapped, canvas, where)
+        if self.stride is not None:
+            plain = self.layer.removesuffix(f'/{self.stride}')
+            raise UserError(f"{where} gives a map (N, C, H, W): write '{plain}'")
+        if is_grid(canvas, tapped.shape[1:3]) and not is_grid(canvas, tapped.shape[2:]):
+            raise UserError(
+                f'{where} gives {tuple(tapped.shape)} for images of {canvas}, which is '
+                '(N, H, W, C): choose a layer that gives (N, C, H, W)'
+            )
+        return tapped
+
+    def _unfold(self, sequence: Tensor, canvas: tuple[int, int], where: str) -> Tensor:
+        """Lay a transformer's sequence `(N, L, C)`, or one level of it, out as `(N, C, H, W)`."""
+        gives = f'{where} gives (N, L, C) = {tuple(sequence.shape)} for images of {canvas}'
+        runs = level_runs(canvas, sequence.shape[1])
+        if self.stride is not None:
+            if math.prod(grid_size(canvas, self.stride)) == sequence.shape[1]:
+                runs = [[self.stride]]
+            runs = [run for run in runs if self.stride in run]
+            if len(runs) != 1:
+                raise UserError(f'{gives}, which is no grid of stride {self.stride}')
+        if len(runs) != 1:
+            raise UserError(
+                f"{gives}, whose H and W cannot be told: write '{self.layer}/16' if it has a "
+                'position per 16 × 16 pixels, or choose a layer that gives (N, C, H, W)'
+            )
+        (run,) = runs
+        if self.stride is None and len(run) > 1:
+            choices = ', '.join(f"'{self.layer}/{stride}'" for stride in run)
+            raise UserError(
+                f'{gives}, {len(run)} levels one after another: choose one of {choices}'
+            )
+        level = run.index(self.stride) if self.stride else 0
+        sizes = [grid_size(canvas, stride) for stride in run]
+        start = sum(math.prod(size) for size in sizes[:level])
+        return sequence.narrow(1, start, math.prod(sizes[level])).mT.unflatten(2, sizes[level])
 
 
 class _AllRecorded(BaseException):
@@ -95,8 +178,8 @@ class _AllRecorded(BaseException):
 @contextmanager
 def record(
     detector: nn.Module, taps: Sequence[Tap], role: str, stop_early: bool = False
-) -> Iterator[list[Tensor]]:
-    """Record the tapped maps of the forward pass that runs inside the ``with`` block.
+) -> Iterator[list[Tensor | None]]:
+    """Record the tapped tensors of the forward pass that runs inside the ``with`` block.
 
     The hooks live as long as the block, so that a copied, saved or deployed detector carries none.
 
@@ -104,42 +187,62 @@ def record(
         detector (nn.Module): The detector that runs.
         taps (Sequence[Tap]): What to record.
         role (str): ``'student'`` or ``'teacher'``, for the errors.
-        stop_early (bool): Leave the block as soon as the last tapped module has run. Defaults to
-            False.
+        stop_early (bool): Leave the block as soon as the last tap is recorded, so that no later run
+            of its module is seen. Defaults to False.
 
     Yields:
-        list[Tensor]: Filled when the block is left: one map `(N, C, H, W)` per tap, in their order.
+        list[Tensor or None]: One tensor per tap in their order, None until it is recorded: see
+        :meth:`Tap.select`.
 
     Raises:
-        UserError: Where a tapped module does not exist, does not run, or runs more than once.
+        UserError: Where a tapped module does not exist, does not run (that often), runs more than
+            once while its tap does not say which run is meant, or where a later module overwrites
+            what it returned.
     """
     modules = [tap.module(detector, role) for tap in taps]
-    names = {module: tap.path for module, tap in zip(modules, taps)}
-    outputs: dict[nn.Module, object] = {}
+    calls = dict.fromkeys(modules, 0)
+    tapped: list[Tensor | None] = [None] * len(taps)
+    versions: list[int] = [0] * len(taps)
 
     def keep(module, inputs, output):
-        if module in outputs:
-            raise UserError(
-                f"the {role}'s layer '{names[module]}' runs more than once in a forward pass, so "
-                'which of its maps is meant is not clear: choose a layer that runs once'
-            )
-        outputs[module] = output
-        if stop_early and len(outputs) == len(names):
+        for i, tap in enumerate(taps):
+            if modules[i] is module and calls[module] == (tap.call or 0):
+                tapped[i] = tap.select(output, role)
+                versions[i] = _version(tapped[i])
+        calls[module] += 1
+        if stop_early and all(one is not None for one in tapped):
             raise _AllRecorded
 
-    maps: list[Tensor] = []
-    handles = [module.register_forward_hook(keep) for module in names]
+    handles = [module.register_forward_hook(keep) for module in calls]
     try:
-        yield maps
+        yield tapped
     except _AllRecorded:
         pass
     finally:
         for handle in handles:
             handle.remove()
-    for tap, module in zip(taps, modules):
-        if module not in outputs:
+    for i, (tap, module) in enumerate(zip(taps, modules)):
+        where = f"the {role}'s layer '{tap.path}'"
+        if not calls[module]:
             raise UserError(
-                f"the {role}'s layer '{tap.path}' did not run in its forward pass: "
+                f'{where} did not run in its forward pass: '
                 'choose a layer that every image goes through'
             )
-        maps.append(tap.select(outputs[module], role))
+        count = calls[module]
+        if count == 1 and tapped[i] is None:
+            raise UserError(f"{where} runs once in a forward pass: write '{tap.path}' without '@'")
+        if (count > 1 and tap.call is None) or tapped[i] is None:
+            raise UserError(
+                f"{where} runs {count} times in a forward pass: choose one, from '{tap.path}@0' to "
+                f"'{tap.path}@{count - 1}'"
+            )
+        if _version(tapped[i]) != versions[i]:
+            raise UserError(
+                f'{where} returns a map that a later module overwrites in place (a ReLU, or a sum '
+                'of branches): choose that module, or the one around both'
+            )
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to in place; inference tensors do not count it."""
+    return 0 if tensor.is_inference() else tensor._version

@@ -1,6 +1,6 @@
 """The teacher: a frozen detector that runs as far as its last tapped layer."""
 
-import math
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor
+from torch import Size, Tensor
 
 from nst_det.building import check_keys
 from nst_det.checkpoints import load_exactly
@@ -48,6 +48,7 @@ class Teacher:
                 load_exactly(self.detector, checkpoint, 'teacher')
         self.detector.eval().requires_grad_(False)
         self.views: dict[BaseDataPreprocessor, ImageView] = {}
+        self.counted: set[str] = set()  # the layers whose runs in a whole forward pass are known
 
     @torch.no_grad()
     def __call__(
@@ -56,8 +57,10 @@ class Teacher:
         samples: Sequence[DetDataSample],
         preprocessor: BaseDataPreprocessor,
         taps: Sequence[Tap],
-    ) -> list[Tensor]:
+    ) -> tuple[list[Tensor], Size]:
         """Run the teacher on the student's batch, up to its last tapped layer.
+
+        On the first batch it runs to its end, to see whether a tapped layer runs more than once.
 
         Args:
             images (Tensor): The batch as the student sees it, `(N, 3, H, W)`.
@@ -66,15 +69,29 @@ class Teacher:
             taps (Sequence[Tap]): What to record.
 
         Returns:
-            list[Tensor]: One map `(N, C, H_l, W_l)` per tap. It covers the student's canvas, not
-            what the teacher pads beyond it.
+            tuple[list[Tensor], Size]: One map `(N, C, H_l, W_l)` per tap, and H' × W' of the
+            teacher's canvas, which its padding divisor may make larger than the student's.
         """
         if preprocessor not in self.views:
             self.views[preprocessor] = ImageView(preprocessor, self.detector.data_preprocessor)
         seen, views = self.views[preprocessor](images, samples)
-        with record(self.detector, taps, 'teacher', stop_early=True) as maps:
-            self.detector(seen, views, mode='tensor')
-        return [_crop(one, images.shape[2:], seen.shape[2:]) for one in maps]
+        counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
+        with record(self.detector, taps, 'teacher', stop_early=counted) as tapped:
+            try:
+                self.detector(seen, views, mode='tensor')
+            except Exception as error:
+                if counted or any(one is None for one in tapped):
+                    raise
+                reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+                print_log(
+                    'The teacher does not run to its end without annotations, so what comes after '
+                    f'its tapped layers was not checked for using them again ({reason})',
+                    'current',
+                    logging.WARNING,
+                )
+        self.counted.update(tap.path for tap in taps)
+        maps = [tap.as_map(one, seen.shape, 'teacher') for tap, one in zip(taps, tapped)]
+        return maps, seen.shape[2:]
 
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Move or cast the teacher along with the student: see ``nn.Module._apply``."""
@@ -128,12 +145,3 @@ def check_teacher(cfg: dict) -> None:
             'teacher has no checkpoint, and an untrained teacher teaches nothing: give the path or '
             f"URL of its weights, or checkpoint='{RANDOM}' if that is what you want"
         )
-
-
-def _crop(feature_map: Tensor, canvas: Sequence[int], padded: Sequence[int]) -> Tensor:
-    """Cut off what of a map lies in the teacher's additional padding at the bottom and right."""
-    height, width = (
-        math.ceil(size * inner / outer)
-        for size, inner, outer in zip(feature_map.shape[2:], canvas, padded)
-    )
-    return feature_map[:, :, :height, :width]

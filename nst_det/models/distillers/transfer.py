@@ -1,7 +1,10 @@
 """A transfer: one loss between one map of the student's and one of the teacher's."""
 
+import math
 import re
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from nst_det.building import build_part, check_keys
 from nst_det.errors import UserError
@@ -16,19 +19,44 @@ class Transfer:
     Args:
         student_tap (Tap): Where the student learns.
         teacher_tap (Tap): What it learns from.
-        loss (NSTLoss): Takes the student's and the teacher's map, gives a scalar.
+        loss (NSTLoss): Takes the student's and the teacher's map and the mask of the positions that
+            count, gives a scalar.
         name (str): The loss's key among the student's losses; begins with ``loss_``.
+        factor (float): What a schedule makes of the loss's weight. Defaults to 1.0.
     """
 
     student_tap: Tap
     teacher_tap: Tap
     loss: NSTLoss
     name: str
+    factor: float = 1.0
+
+    @property
+    def weight(self) -> float:
+        """float: The weight λ of this moment."""
+        return self.loss.loss_weight * self.factor
 
     @property
     def active(self) -> bool:
         """bool: Whether its weight is not 0."""
-        return self.loss.loss_weight != 0
+        return self.weight != 0
+
+    @property
+    def label(self) -> str:
+        """str: What the log calls it; without 'loss', which would add a value to the total."""
+        return self.name.removeprefix('loss_nst_').replace('loss', 'Loss')
+
+    def mmd2(self, loss: Tensor) -> Tensor:
+        """MMD² without the weight, out of the weighted loss.
+
+        Args:
+            loss (Tensor): The transfer's loss, a scalar.
+
+        Returns:
+            Tensor: The mean over the images of MMD², a scalar without gradient; ``nan`` where the
+            weight is 0, for nothing was measured then.
+        """
+        return loss.detach() * (2 / self.weight if self.active else math.nan)
 
 
 def build_transfers(cfgs: list[dict]) -> list[Transfer]:

@@ -33,7 +33,9 @@ def selectivity_patterns(feature_map: Tensor) -> Tensor:
     return rows * torch.where(alive, scale, torch.zeros_like(scale))
 
 
-def nst_mmd2(student: Tensor, teacher: Tensor, kernel: Kernel) -> Tensor:
+def nst_mmd2(
+    student: Tensor, teacher: Tensor, kernel: Kernel, mask: Tensor | None = None
+) -> Tensor:
     """Squared MMD between the selectivity patterns of two feature maps (NST, eq. 4).
 
     Computed in float32 (float64 where given that) whatever autocast says, because MMD² is a small
@@ -44,6 +46,8 @@ def nst_mmd2(student: Tensor, teacher: Tensor, kernel: Kernel) -> Tensor:
         teacher (Tensor): The teacher's map, `(N, C_T, H', W')`. Brought to H × W (bilinear,
             ``align_corners=False``) where its size differs.
         kernel (Kernel): The kernel.
+        mask (Tensor, optional): Where the patterns are made of, `(N, 1, H, W)`, bool; the other
+            positions count for nothing. Defaults to None, everywhere.
 
     Returns:
         Tensor: MMD² of each image, `(N,)`.
@@ -63,6 +67,9 @@ def nst_mmd2(student: Tensor, teacher: Tensor, kernel: Kernel) -> Tensor:
             teacher = F.interpolate(
                 teacher, student.shape[2:], mode='bilinear', align_corners=False
             )
+        if mask is not None:
+            # A zero adds nothing to a norm or an inner product.
+            student, teacher = student.masked_fill(~mask, 0), teacher.masked_fill(~mask, 0)
         return kernel.mmd2(selectivity_patterns(teacher), selectivity_patterns(student))
 
 
@@ -100,17 +107,19 @@ class NSTLoss(nn.Module):
         self.loss_weight = loss_weight
         self.kernel = build_part(kernel or dict(type='PolynomialKernel'), Kernel, 'kernel')
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
         """λ/2 times the mean over the images of MMD².
 
         Args:
             student (Tensor): The student's map, `(N, C_S, H, W)`.
             teacher (Tensor): The teacher's map, `(N, C_T, H', W')`.
+            mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool. Defaults to
+                None, all of them.
 
         Returns:
             Tensor: The loss, a scalar.
         """
-        return self.loss_weight / 2 * nst_mmd2(student, teacher, self.kernel).mean()
+        return self.loss_weight / 2 * nst_mmd2(student, teacher, self.kernel, mask).mean()
 
     def extra_repr(self) -> str:
         return f'loss_weight={self.loss_weight}, kernel={type(self.kernel).__name__}'

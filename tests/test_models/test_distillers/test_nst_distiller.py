@@ -177,7 +177,9 @@ def test_its_losses_are_the_students_and_one_per_transfer(tiny_config, runner):
     plain = MODELS.build(tiny_config('student').model)
     plain.load_state_dict(runner.model.state_dict())
     assert set(losses) - set(plain(**batch(runner), mode='loss')) == {
-        'loss_nst_backbone_inception_4b'
+        'loss_nst_backbone_inception_4b',
+        'mmd2_backbone_inception_4b',
+        'grad_ratio_backbone_inception_4b',
     }
     assert losses['loss_nst_backbone_inception_4b'] > 0
     total, _ = runner.model.parse_losses(losses)
@@ -292,16 +294,118 @@ def test_a_copy_shares_the_teacher_and_not_the_student(distiller):
     assert next(other.parameters()) is not next(distiller.parameters())
 
 
-def test_nothing_of_the_teacher_runs_after_its_last_tap(runner):
+def runs_of(detector):
+    """A list to which every run of a module without children adds its name."""
     ran = []
-    for name, module in runner.model.teacher.detector.named_modules():
+    for name, module in detector.named_modules():
         if not list(module.children()):
             module.register_forward_hook(lambda m, i, o, name=name: ran.append(name))
-    runner.model(**batch(runner), mode='loss')
+    return ran
+
+
+def test_nothing_of_the_teacher_runs_after_its_last_tap(runner):
+    data = batch(runner)
+    runner.model(**copy.deepcopy(data), mode='loss')  # the first batch goes through all of it
+    ran = runs_of(runner.model.teacher.detector)
+    runner.model(**data, mode='loss')
     assert any('inception_4b' in name for name in ran)
     assert not any(name.startswith(('rpn_head', 'roi_head')) for name in ran)
     ran = [name for name in ran if name.startswith('backbone')]
     assert len(ran) == len(set(ran))
+
+
+def test_several_transfers_take_one_pass_of_the_teacher(tiny_distiller):
+    layers = ['backbone.inception_3b', 'backbone.inception_4a', 'backbone.inception_4b']
+    transfers = [dict(layer=layer, loss=dict(type='NSTLoss')) for layer in layers]
+    runner = Runner.from_cfg(tiny_distiller(**{'model.transfers': transfers}))
+    data = batch(runner)
+    runner.model(**copy.deepcopy(data), mode='loss')
+    ran = runs_of(runner.model.teacher.detector)
+    runner.model(**data, mode='loss')
+    assert ran.count('backbone.conv1.conv7x7.conv') == 1
+    assert len(ran) == len(set(ran))
+
+
+def retinanet(strides=(8, 16, 32)):
+    """A small RetinaNet, whose head runs once per level."""
+    return dict(
+        type='RetinaNet',
+        data_preprocessor=dict(
+            type='DetDataPreprocessor',
+            mean=[123.675, 116.28, 103.53],
+            std=[58.395, 57.12, 57.375],
+            bgr_to_rgb=True,
+            pad_size_divisor=32,
+        ),
+        backbone=dict(type='ResNet', depth=18, base_channels=8, frozen_stages=-1),
+        neck=dict(
+            type='FPN', in_channels=[8, 16, 32, 64], out_channels=16, start_level=1, num_outs=3
+        ),
+        bbox_head=dict(
+            type='RetinaHead',
+            num_classes=7,
+            in_channels=16,
+            feat_channels=16,
+            stacked_convs=1,
+            anchor_generator=dict(
+                type='AnchorGenerator', ratios=[1.0], scales=[4], strides=list(strides)
+            ),
+            bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+        ),
+        test_cfg=dict(nms_pre=20, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5)),
+    )
+
+
+def two_kinds(tiny_distiller, student_layer, teacher_layer):
+    """A two-stage student and a one-stage teacher with other colours, padding and classes."""
+    cfg = tiny_distiller()
+    cfg.model.teacher = dict(config=retinanet(), checkpoint='random')
+    transfer = dict(student_layer=student_layer, teacher_layer=teacher_layer)
+    cfg.model.transfers = [dict(transfer, loss=dict(type='NSTLoss'))]
+    return cfg
+
+
+@pytest.mark.parametrize('layer', ['neck[1]', 'backbone[0]', 'bbox_head.cls_convs.0.conv@1'])
+def test_a_detector_of_another_kind_teaches(tiny_distiller, layer):
+    cfg = two_kinds(tiny_distiller, 'backbone.inception_4b', layer)
+    train(cfg)
+    assert saved(cfg)
+
+
+def test_a_layer_of_the_teacher_that_runs_several_times_is_not_guessed(tiny_distiller):
+    cfg = two_kinds(tiny_distiller, 'backbone.inception_4b', 'bbox_head.cls_convs.0.conv')
+    with pytest.raises(UserError, match="teacher's layer 'bbox_head.*' runs 3 times .*conv@2'$"):
+        train(cfg)
+
+
+def test_a_chosen_run_is_the_last_thing_the_teacher_does(tiny_distiller):
+    cfg = two_kinds(tiny_distiller, 'backbone.inception_4b', 'bbox_head.cls_convs.0.conv@1')
+    runner = Runner.from_cfg(cfg)
+    runner.model.init_weights()
+    ran = runs_of(runner.model.teacher.detector)
+    runner.model(**batch(runner), mode='loss')
+    assert ran.count('bbox_head.cls_convs.0.conv') == 2
+    assert ran[-1] == 'bbox_head.cls_convs.0.conv'
+
+
+def test_a_teacher_that_fails_after_its_taps_still_teaches(runner):
+    data = batch(runner)
+
+    def fail(*_):
+        raise RuntimeError('this head needs annotations')
+
+    runner.model.teacher.detector.roi_head.register_forward_pre_hook(fail)
+    losses = runner.model(**data, mode='loss')
+    assert losses['loss_nst_backbone_inception_4b'] > 0
+
+
+def test_a_teacher_that_fails_before_its_taps_is_an_error(runner):
+    def fail(*_):
+        raise RuntimeError('out of order')
+
+    runner.model.teacher.detector.backbone.inception_4a.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match='out of order'):
+        runner.model(**batch(runner), mode='loss')
 
 
 def test_a_distillers_config_as_teacher_means_its_student(tiny_distiller, tiny_config):
@@ -419,7 +523,11 @@ def test_a_frozen_tap_is_an_error_and_not_a_waste(tiny_distiller):
 
 def test_a_loss_that_is_no_number_names_its_term_and_iteration(tiny_distiller):
     cfg = tiny_distiller(
-        **{'optim_wrapper.optimizer.lr': 1e30, 'optim_wrapper.clip_grad': None, 'param_scheduler': []}
+        **{
+            'optim_wrapper.optimizer.lr': 1e30,
+            'optim_wrapper.clip_grad': None,
+            'param_scheduler': [],
+        }
     )
     with pytest.raises(UserError, match=r'loss not finite at iteration \d+: .*loss_\w+=(nan|inf)'):
         train(cfg)

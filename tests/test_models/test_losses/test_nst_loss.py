@@ -186,6 +186,31 @@ def test_the_teachers_map_is_interpolated_to_the_students_size():
     )
 
 
+@every_kernel
+def test_masked_positions_count_for_nothing(name):
+    student, teacher = maps(size=(3, 4))
+    mask = torch.zeros(2, 1, 3, 4, dtype=torch.bool)
+    mask[:, :, :2, :3] = True
+    expected = nst_mmd2(student[:, :, :2, :3], teacher[:, :, :2, :3], KERNELS[name])
+    student[:, :, 2:] = math.inf
+    teacher[..., 3:] = math.nan
+    student.requires_grad_()
+    value = nst_mmd2(student, teacher, KERNELS[name], mask)
+    torch.testing.assert_close(value, expected)
+    value.sum().backward()
+    assert student.grad.isfinite().all()
+    assert student.grad[..., 3:].eq(0).all()
+
+
+def test_the_loss_takes_the_mask():
+    student, teacher = maps()
+    mask = torch.ones(2, 1, 3, 4, dtype=torch.bool)
+    mask[0, :, 2] = False
+    loss = NSTLoss(loss_weight=2.0)(student, teacher, mask)
+    torch.testing.assert_close(loss, nst_mmd2(student, teacher, PolynomialKernel(), mask).mean())
+    assert not torch.equal(loss, NSTLoss(loss_weight=2.0)(student, teacher))
+
+
 def test_bf16_maps_are_compared_to_float32_accuracy():
     student, teacher = (one.bfloat16() for one in maps(32, 48, (7, 9), dtype=torch.float32))
     student.requires_grad_()
