@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-all lint clean
 help:
 	@echo 'make demo   make a small data set, distil a detector on it, and compare (about 8 minutes)'
-	@echo 'make test   run the tests'
+	@echo 'make test   run the tests; make test-all the slow ones too: every detector family of mmdet'
 	@echo 'make lint   check the style'
 	@echo 'make setup  only set up $(VENV); the others do this by themselves'
 
@@ -27,6 +27,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -m ''
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -155,12 +155,16 @@ def propose(student: ForwardPass, teacher: ForwardPass) -> tuple[list[Pair], str
         return [(layer.name, by_stride[layer.stride].name) for layer in levels], why
     own = _nearest(bodies['student'], 16)
     other = _nearest(bodies['teacher'], own.stride)
-    lacking = ' and '.join(
-        f'the {role}'
+    lacking = [
+        role
         for role, forward in [('student', student), ('teacher', teacher)]
         if not forward.of('neck')
-    )
-    because = f'{lacking} without a neck' if lacking else 'necks without a common stride'
+    ]
+    because = {
+        0: 'the necks have no stride in common',
+        1: f'the {"".join(lacking)} has no neck',
+        2: 'neither detector has a neck',
+    }[len(lacking)]
     return [(own.name, other.name)], (
         f"{because}, so the backbone's last map of stride {own.stride:g}"
         + (", the paper's choice for detection" if own.stride == 16 else ', the nearest to 16')

@@ -120,7 +120,9 @@ def small(name: str, coco: Path, images: Path) -> Config:
     """A config of mmdet's, with small pictures, four classes and a narrow ResNet."""
     cfg = load_config(f'mmdet::{name}')
     masks = _has_masks(cfg.model)
-    _shrink(cfg.model)
+    _set(cfg.model, num_classes=4, num_queries=100)
+    _set(cfg.model.data_preprocessor, random_size_range=(96, 128), interval=1)
+    _without_downloads(cfg.model)
     backbone, neck = cfg.model.backbone, cfg.model.get('neck')
     if backbone.type == 'ResNet' and backbone.depth > 18 and neck is not None:
         backbone.base_channels = 16
@@ -139,9 +141,15 @@ def small(name: str, coco: Path, images: Path) -> Config:
         dict(type='PackDetInputs'),
     ]
     test_pipeline = cfg.test_dataloader.dataset.pipeline
-    _shrink(test_pipeline)
+    _set(test_pipeline, scale=(128, 128), size=(128, 128))
     loader = dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
-    cfg.train_dataloader = dict(loader, dataset=dict(dataset, pipeline=train_pipeline))
+    train_dataset = dict(dataset, pipeline=train_pipeline)
+    if cfg.train_dataloader.dataset.type == 'MultiImageMixDataset':  # what a hook of YOLOX's needs
+        train_dataset['pipeline'] = train_pipeline[:2]
+        train_dataset = dict(
+            type='MultiImageMixDataset', dataset=train_dataset, pipeline=train_pipeline[2:]
+        )
+    cfg.train_dataloader = dict(loader, dataset=train_dataset)
     cfg.test_dataloader = dict(
         loader, dataset=dict(dataset, pipeline=test_pipeline, test_mode=True)
     )
@@ -161,18 +169,21 @@ def _has_masks(part: object) -> bool:
     return isinstance(part, (list, tuple)) and any(map(_has_masks, part))
 
 
-def _shrink(part: object) -> None:
-    """No downloads, four classes, images of 128 × 128 pixels; and so for all that is in it."""
-    if isinstance(part, dict):
-        if dict(part.get('init_cfg') or {}).get('type') == 'Pretrained':
-            part.init_cfg = None
-        small = dict(num_classes=4, scale=(128, 128), size=(128, 128), random_size_range=(96, 128))
-        part.update({key: value for key, value in small.items() if part.get(key) is not None})
-        if 'random_size_range' in part:
-            part.interval = 1
+def _without_downloads(part: object) -> None:
+    if isinstance(part, dict) and dict(part.get('init_cfg') or {}).get('type') == 'Pretrained':
+        part.init_cfg = None
     for child in part.values() if isinstance(part, dict) else part:
         if isinstance(child, (dict, list, tuple)):
-            _shrink(child)
+            _without_downloads(child)
+
+
+def _set(part: object, **values) -> None:
+    """Give options other values, wherever in a config they are."""
+    if isinstance(part, dict):
+        part.update({key: value for key, value in values.items() if part.get(key) is not None})
+    for child in part.values() if isinstance(part, dict) else part:
+        if isinstance(child, (dict, list, tuple)):
+            _set(child, **values)
 
 
 def whole_way(student: str, teacher: str, coco: Path, images: Path, folder: Path, pairs=()) -> None:

@@ -246,7 +246,7 @@ def test_without_a_neck_it_is_the_backbones_last_map_of_stride_16(folder, tiny_c
     tiny_config('student').dump('c4.py')
     pairs, why = propose(*passes('c4.py', 'models/teacher.py'))
     assert pairs == [('backbone.inception_4b', 'backbone.layer3')]
-    assert 'the student without a neck' in why
+    assert 'the student has no neck' in why
 
 
 def test_without_a_map_of_stride_16_it_is_the_nearest(folder):

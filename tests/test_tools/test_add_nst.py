@@ -21,7 +21,7 @@ def arguments(write, tiny_config):
 def test_what_it_writes_trains(tool, arguments):
     status, out, _ = tool('add_nst', *arguments)
     assert status == 0
-    assert "without a neck, so the backbone's last map of stride 16" in out
+    assert "neither detector has a neck, so the backbone's last map of stride 16" in out
     assert 'backbone.inception_4b (' in out
     assert out.splitlines()[-1] == 'Wrote student_nst.py'
     assert tool('train', 'student_nst.py', '--work-dir', 'run')[0] == 0
