@@ -1,12 +1,14 @@
 """What the command-line tools share: errors in one line, and the options of mmdet's tools."""
 
 import argparse
+import inspect
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
 
 from nst_det.configs import load_config
 from nst_det.errors import UserError, nearest
@@ -22,11 +24,15 @@ def run(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         _fail(error)
-    except KeyError as error:
-        unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', str(error))
-        if unknown is None:
+    except (KeyError, TypeError) as error:
+        mistake = _config_mistake(str(error))
+        if mistake is None:
             raise
-        _fail(_unknown_type(*unknown.groups()))
+        _fail(mistake)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f'{error.filename}: {error.strerror}')
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -42,6 +48,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
+        type=_assignment,
         action=DictAction,
         help='settings to change in the config, as key=value; a list as key="[a,b]" or key=a,b',
     )
@@ -68,7 +75,7 @@ def config_from(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+        _merge(cfg, args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -82,6 +89,42 @@ def _fail(error: object) -> None:
     line = re.sub(r'^[\w.]+Error: ', '', line)
     print(f'error: {line}', file=sys.stderr)
     sys.exit(2)
+
+
+def _assignment(text: str) -> str:
+    if '=' not in text.strip('='):
+        raise argparse.ArgumentTypeError(f"'{text}' is no key=value")
+    return text
+
+
+def _merge(cfg: Config, options: dict) -> None:
+    known = [*cfg.keys(), *inspect.signature(Runner.__init__).parameters]
+    for key in options:
+        if key.split('.')[0] not in known:
+            raise UserError(
+                f"--cfg-options {key}: the config has no '{key.split('.')[0]}': "
+                f'{nearest(key.split(".")[0], known)}'
+            )
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f'--cfg-options do not fit the config: {" ".join(str(error).split())}'
+        ) from error
+
+
+def _config_mistake(error: str) -> str | None:
+    """Say which of a config's names a registry or a class did not know, if that was the error."""
+    unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', error)
+    if unknown is not None:
+        return _unknown_type(*unknown.groups())
+    surplus = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", error)
+    if surplus is not None:
+        return f"the config gives {surplus[1]} the option '{surplus[2]}', which it does not have"
+    lacking = re.search(r'(\w+)\.__init__\(\) missing \d+ required \S+ arguments?: (.+)', error)
+    if lacking is not None:
+        return f'the config does not give {lacking[1]} its {lacking[2]}'
+    return None
 
 
 def _unknown_type(name: str, scope: str, registry: str) -> str:

@@ -8,6 +8,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import nst_det  # noqa: F401  registers what the configs name
+from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
 from nst_det.errors import UserError
 
@@ -47,7 +48,10 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    weights = read_state_dict(cfg.load_from) if cfg.get('load_from') else None
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if cfg.get('resume') and weights is not None:
+        check_fit(getattr(runner.model, 'module', runner.model), weights, cfg.load_from, 'detector')
     runner.train()
 
 

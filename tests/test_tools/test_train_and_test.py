@@ -115,6 +115,40 @@ def test_an_unknown_type_anywhere_in_the_config(tool, write, tiny_distiller):
     assert "did you mean 'InceptionBN'" in fails(tool('train', write(cfg)))
 
 
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('optim_wraper.optimizer.lr=1', "no 'optim_wraper': did you mean 'optim_wrapper'"),
+        ('model.transfers.7.layer=neck', '--cfg-options do not fit the config'),
+        ('optim_wrapper.optimiser.lr=1', "gives OptimWrapper the option 'optimiser'"),
+        ('model.teachr.config=x', "gives NSTDistiller the option 'teachr'"),
+        ('model.transfers.0.loss.kernel.type=Poly', "unknown kernel 'Poly': choose from 'GaussianKernel'"),
+    ],
+)
+def test_a_wrong_option_for_the_config(tool, write, tiny_distiller, option, message):
+    assert message in fails(tool('train', write(tiny_distiller()), '--cfg-options', option))
+
+
+def test_an_option_without_a_value(tool, write, tiny_distiller):
+    status, _, err = tool('train', write(tiny_distiller()), '--cfg-options', 'lr')
+    assert status == 2
+    assert "'lr' is no key=value" in err
+
+
+def test_resuming_from_what_is_not_there_or_of_another_architecture(
+    tool, write, tiny_distiller, tiny_config, tmp_path
+):
+    config = write(tiny_distiller())
+    assert 'does not exist' in fails(tool('train', config, '--resume', 'gone.pth'))
+    torch.save(MODELS.build(tiny_config('teacher').model.backbone).state_dict(), tmp_path / 'b.pth')
+    assert '0 of its' in fails(tool('train', config, '--resume', 'b.pth'))
+
+
+def test_a_work_dir_that_cannot_be(tool, write, tiny_distiller):
+    Path('taken').write_text('a file')
+    assert 'taken' in fails(tool('train', write(tiny_distiller()), '--work-dir', 'taken'))
+
+
 def test_a_checkpoint_of_another_architecture(tool, write, tiny_distiller, tiny_config, tmp_path):
     torch.save(MODELS.build(tiny_config('teacher').model.backbone).state_dict(), tmp_path / 'b.pth')
     assert '0 of its' in fails(tool('test', write(tiny_distiller()), 'b.pth'))
