@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -29,6 +30,9 @@ def run(main: Callable[[], None]) -> None:
         if mistake is None:
             raise
         _fail(mistake)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.filename is None:
             raise

@@ -62,7 +62,7 @@ class Tap:
         Raises:
             UserError: Where the detector has no such module; it lists the nearest real ones.
         """
-        modules = dict(detector.named_modules())
+        modules = dict(detector.named_modules(remove_duplicate=False))
         modules.pop('', None)
         if self.path not in modules:
             raise UserError(
