@@ -123,8 +123,8 @@ def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str, role: str
     prefixes = [repr(prefix) for prefix in weights_by_prefix(model, weights)]
     if prefixes:
         raise UserError(
-            f"checkpoint {path} holds the {role}'s weights under {' and '.join(prefixes)}: save the "
-            'ones you mean in a file of their own, their keys without the prefix'
+            f"checkpoint {path} holds the {role}'s weights under {' and '.join(prefixes)}: save "
+            'the ones you mean in a file of their own, their keys without the prefix'
         )
     own = {key: value.shape for key, value in model.state_dict().items()}
     missing = [key for key in own if key not in weights and not _is_counter(key)]

@@ -122,7 +122,7 @@ def test_an_unknown_type_anywhere_in_the_config(tool, write, tiny_distiller):
         ('model.transfers.7.layer=neck', '--cfg-options do not fit the config'),
         ('optim_wrapper.optimiser.lr=1', "gives OptimWrapper the option 'optimiser'"),
         ('model.teachr.config=x', "gives NSTDistiller the option 'teachr'"),
-        ('model.transfers.0.loss.kernel.type=Poly', "unknown kernel 'Poly': choose from 'GaussianKernel'"),
+        ('model.transfers.0.loss.kernel.type=Poly', "unknown kernel 'Poly': choose from"),
     ],
 )
 def test_a_wrong_option_for_the_config(tool, write, tiny_distiller, option, message):

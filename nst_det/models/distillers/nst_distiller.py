@@ -12,7 +12,7 @@ from nst_det.models.distillers.gradient_ratio import check_interval, gradient_ra
 from nst_det.models.distillers.map_area import align, image_sizes, inside
 from nst_det.models.distillers.tap import record
 from nst_det.models.distillers.teacher import Teacher, check_teacher
-from nst_det.models.distillers.transfer import build_transfers
+from nst_det.models.distillers.transfer import Transfer, build_transfers
 from nst_det.models.losses.finite import check_finite
 
 
@@ -69,10 +69,8 @@ class NSTDistiller(BaseDetector):
         super().__init__(data_preprocessor=detector.data_preprocessor)
         # Not by attribute, which would make the student a child and prefix all its names.
         self.__dict__['student'] = detector
-        self._modules.update(detector._modules)
-        self._parameters = detector._parameters
-        self._buffers = detector._buffers
-        self._non_persistent_buffers_set = detector._non_persistent_buffers_set
+        for registry in ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set'):
+            self.__dict__[registry] = detector.__dict__[registry]
         self.__dict__['transfers'] = build_transfers(transfers)
         for transfer in self.transfers:
             transfer.student_tap.module(detector, 'student')
@@ -107,20 +105,15 @@ class NSTDistiller(BaseDetector):
             )
         with record(self.student, [t.student_tap for t in active], 'student') as student_maps:
             losses = self.student.loss(batch_inputs, batch_data_samples)
-        canvas = batch_inputs.shape[2:]
-        sizes = image_sizes(batch_data_samples, canvas) if self.ignore_padding else None
         own = dict(losses)
         # Each transfer reads a view of its own, so that its gradient can be told from others'.
         seen = [one.view_as(one) for one in student_maps]
+        canvas = batch_inputs.shape[2:]
+        sizes = image_sizes(batch_data_samples, canvas) if self.ignore_padding else None
         for transfer in self.transfers:
             losses[transfer.name] = batch_inputs.new_zeros(())
         for i, transfer in enumerate(active):
-            if torch.is_grad_enabled() and not student_maps[i].requires_grad:
-                raise UserError(
-                    f"the student's layer '{transfer.student_tap.layer}' learns nothing from "
-                    f'{transfer.name}: no gradient reaches it (frozen stages, or a backbone with '
-                    'reentrant activation checkpointing)'
-                )
+            _check_reached(transfer, student_maps[i])
             student_map = transfer.student_tap.as_map(seen[i], batch_inputs.shape, 'student')
             teacher_map = align(
                 teacher_maps[i], teacher_canvas, student_map.shape[2:], canvas, sizes
@@ -129,12 +122,22 @@ class NSTDistiller(BaseDetector):
             losses[transfer.name] = transfer.factor * loss
         iteration = MessageHub.get_current_instance().get_info('iter', 0)
         check_finite(losses, iteration)
-        for transfer in self.transfers:
-            if transfer.loss.loss_weight:
-                losses[f'mmd2_{transfer.label}'] = transfer.mmd2(losses[transfer.name])
-        if self.monitor_interval and iteration % self.monitor_interval == 0:
-            losses.update(self._gradient_ratios(own, student_maps, losses, seen))
+        losses.update(self._readings(iteration, own, student_maps, losses, seen))
         return losses
+
+    def _readings(
+        self, iteration: int, own: dict, tapped: list[Tensor], losses: dict, seen: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """What the log is told beside the losses."""
+        readings = {
+            f'mmd2_{transfer.label}': transfer.mmd2(losses[transfer.name])
+            for transfer in self.transfers
+            if transfer.loss.loss_weight
+        }
+        measured = self.monitor_interval and iteration % self.monitor_interval == 0
+        if measured and torch.is_grad_enabled():
+            readings.update(self._gradient_ratios(own, tapped, losses, seen))
+        return readings
 
     def _gradient_ratios(
         self, own: dict, tapped: list[Tensor], losses: dict, seen: list[Tensor]
@@ -212,3 +215,12 @@ class NSTDistiller(BaseDetector):
         if student is None or name in self.__dict__.get('_modules', {}):
             return super().__getattr__(name)
         return getattr(student, name)
+
+
+def _check_reached(transfer: Transfer, student_map: Tensor) -> None:
+    if torch.is_grad_enabled() and not student_map.requires_grad:
+        raise UserError(
+            f"the student's layer '{transfer.student_tap.layer}' learns nothing from "
+            f'{transfer.name}: no gradient reaches it (frozen stages, or a backbone with '
+            'reentrant activation checkpointing)'
+        )

@@ -137,6 +137,4 @@ class GaussianKernel(Kernel):
 
 
 def _is_number(value) -> bool:
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

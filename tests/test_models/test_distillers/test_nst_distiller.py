@@ -217,6 +217,18 @@ def test_the_gradient_reaches_the_students_tap_and_nothing_deeper(runner):
     assert not any(p.grad is not None for p in model.roi_head.parameters())
 
 
+def test_losses_can_be_had_without_gradients(runner):
+    with torch.no_grad():
+        losses = runner.model(**batch(runner), mode='loss')
+    assert losses['loss_nst_backbone_inception_4b'] > 0
+
+
+def test_replacing_a_module_replaces_the_students(distiller):
+    new = torch.nn.Identity()
+    distiller.neck = new
+    assert distiller.student.neck is new
+
+
 def test_several_transfers_between_different_layers(tiny_distiller):
     loss = dict(type='NSTLoss', loss_weight=1.0, kernel=dict(type='LinearKernel'))
     cfg = tiny_distiller(

@@ -40,7 +40,9 @@ class Tokens(nn.Module):
         return features.flatten(2).mT
 
 
-def distiller(kernel='PolynomialKernel', student=16, teacher=16, divisor=1, layer='patches', **options):
+def distiller(
+    kernel='PolynomialKernel', student=16, teacher=16, divisor=1, layer='patches', **options
+):
     torch.manual_seed(0)
     colours = dict(type='DetDataPreprocessor', mean=[110.0] * 3, std=[60.0] * 3)
     loss = dict(type='NSTLoss', kernel=dict(type=kernel))
