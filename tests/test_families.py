@@ -12,6 +12,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from nst_det.checkpoints import read_state_dict
 from nst_det.configs import load_config
 from nst_det.datasets import SHAPE_CLASSES
 from nst_det.nst_config import Addition, add_nst
@@ -219,8 +220,7 @@ def whole_way(student: str, teacher: str, coco: Path, images: Path, folder: Path
 
     plain_cfg = load_config(str(folder / 'student.py'))
     plain = MODELS.build(plain_cfg.model).eval()
-    checkpoint = torch.load(folder / 'work_dir/epoch_1.pth', weights_only=True)
-    plain.load_state_dict(checkpoint['state_dict'], strict=True)
+    plain.load_state_dict(read_state_dict(folder / 'work_dir/epoch_1.pth'), strict=True)
     loader = Runner.build_dataloader(plain_cfg.test_dataloader)
     with torch.no_grad():
         results = plain.test_step(next(iter(loader)))
