@@ -8,7 +8,15 @@ teacher_checkpoint = 'work_dirs/faster_rcnn_inception_bn_voc0712/epoch_4.pth'
 kernel = dict(type='PolynomialKernel', degree=2, offset=0.0)
 loss_weight = 50.0  # the paper's lambda; its 1/2 is inside
 layer = 'backbone.inception_4b'
+pretrained = None  # the student's start: Inception-BN's ImageNet weights; from scratch where None
 
+if pretrained:
+    _base_.model.backbone.update(
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained), frozen_stages=2, norm_eval=True
+    )
+    _base_.model.roi_head.shared_head.update(
+        init_cfg=dict(type='Pretrained', checkpoint=pretrained), norm_eval=True
+    )
 model = dict(
     _delete_=True,
     type='NSTDistiller',

@@ -1,12 +1,38 @@
 """Loading weights that have to fit, key by key."""
 
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
+
+
+def read_checkpoint(path: str) -> Any:
+    """Read a checkpoint file, onto the CPU.
+
+    Args:
+        path (str): A local path or whatever URL mmengine reads.
+
+    Returns:
+        Any: What the file holds; most often a dict with ``state_dict``.
+
+    Raises:
+        UserError: Where there is no such file or it cannot be read.
+    """
+    path = str(path)
+    if '://' not in path and not Path(path).expanduser().is_file():
+        raise UserError(f'checkpoint {Path(path).absolute()} does not exist (or is no file)')
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except Exception as error:  # there is no end to what unpickling a file of another kind raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split('. ')[0]
+        raise UserError(
+            f'{path} cannot be read as a checkpoint, it is another kind of file or truncated: '
+            f'{reason}'
+        ) from error
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
@@ -21,14 +47,7 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     Raises:
         UserError: Where there is no such file or it is not a checkpoint.
     """
-    path = str(path)
-    if '://' not in path and not Path(path).expanduser().is_file():
-        raise UserError(f'checkpoint {Path(path).absolute()} does not exist (or is no file)')
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # there is no end to what unpickling a file of another kind raises
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f'{path} cannot be read as a checkpoint: {reason}') from error
+    checkpoint = read_checkpoint(path)
     weights = checkpoint
     if isinstance(checkpoint, dict):
         weights = checkpoint.get('state_dict', checkpoint)

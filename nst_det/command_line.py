@@ -14,6 +14,18 @@ from mmengine.runner import Runner
 from nst_det.configs import load_config
 from nst_det.errors import UserError, nearest
 
+RUNNER_KEYS = (
+    *(
+        name
+        for name in inspect.signature(Runner.__init__).parameters
+        if name not in ('self', 'cfg')
+    ),
+    # What mmengine and mmdet read besides.
+    *('activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports'),
+    *('efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type'),
+    *('sync_bn', 'tta_model', 'tta_pipeline'),
+)
+
 
 def run(main: Callable[[], None]) -> None:
     """Run a tool: a user's mistake is printed as one line, and the tool exits with 2.
@@ -30,6 +42,10 @@ def run(main: Callable[[], None]) -> None:
         if mistake is None:
             raise
         _fail(mistake)
+    except AssertionError as error:  # how mmengine and mmdet refuse what a config says
+        if not str(error):
+            raise
+        _fail(' '.join(str(error).split()))
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -49,13 +65,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('config', help='config file, or package::name')
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        type=_assignment,
-        action=DictAction,
-        help='settings to change in the config, as key=value; a list as key="[a,b]" or key=a,b',
-    )
+    add_changes(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -64,6 +74,53 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
     # torchrun passes this to every process.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, for :func:`change`.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        type=_assignment,
+        action=DictAction,
+        default={},
+        help='settings to change in the config, as key=value; a list as key="[a,b]" or key=a,b',
+    )
+
+
+def change(cfg: Config, options: dict) -> None:
+    """Make the changes that ``--cfg-options`` asks for.
+
+    Args:
+        cfg (Config): The config.
+        options (dict): The new values by dotted key.
+
+    Raises:
+        UserError: Where a key is none that is read, or does not fit the config.
+    """
+    for key in options if 'runner_type' not in cfg else ():
+        name = key.split('.')[0]
+        if name in RUNNER_KEYS:
+            continue
+        if name in cfg:
+            raise UserError(
+                f"--cfg-options {key}: '{name}' is a name that the config file uses while it is "
+                'read; change what it stands for, such as model.transfers.0.loss.loss_weight, or '
+                'write a config that inherits this one'
+            )
+        raise UserError(
+            f"--cfg-options {key}: the config has no '{name}': {nearest(name, RUNNER_KEYS)}"
+        )
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f'--cfg-options do not fit the config: {" ".join(str(error).split())}'
+        ) from error
 
 
 def config_from(args: argparse.Namespace) -> Config:
@@ -78,8 +135,13 @@ def config_from(args: argparse.Namespace) -> Config:
     """
     cfg = load_config(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        _merge(cfg, args.cfg_options)
+    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError('--launcher pytorch is for processes that torchrun starts: see its manual')
+    change(cfg, args.cfg_options)
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader') or {}
+        if loader.get('num_workers') == 0:
+            loader.persistent_workers = False  # there is none to persist
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -99,22 +161,6 @@ def _assignment(text: str) -> str:
     if '=' not in text.strip('='):
         raise argparse.ArgumentTypeError(f"'{text}' is no key=value")
     return text
-
-
-def _merge(cfg: Config, options: dict) -> None:
-    known = [*cfg.keys(), *inspect.signature(Runner.__init__).parameters]
-    for key in options:
-        if key.split('.')[0] not in known:
-            raise UserError(
-                f"--cfg-options {key}: the config has no '{key.split('.')[0]}': "
-                f'{nearest(key.split(".")[0], known)}'
-            )
-    try:
-        cfg.merge_from_dict(options)
-    except (KeyError, TypeError, IndexError) as error:
-        raise UserError(
-            f'--cfg-options do not fit the config: {" ".join(str(error).split())}'
-        ) from error
 
 
 def _config_mistake(error: str) -> str | None:

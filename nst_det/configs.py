@@ -25,6 +25,9 @@ def load_config(path: str) -> Config:
         if '::' in path:
             return get_config(path)
         file = Path(path).expanduser()
+        if file.is_dir():
+            inside = [str(file / other.name) for other in file.glob('*.py')]
+            raise UserError(f'{file} is a folder, expected a config file: {nearest("", inside)}')
         if not file.is_file():
             siblings = [str(file.parent / other.name) for other in file.parent.glob('*.py')]
             hint = f': {nearest(path, siblings)}' if siblings else ''

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 from nst_det.command_line import run
@@ -26,7 +27,11 @@ def parse_args() -> argparse.Namespace:
         '--seeds', type=int, nargs='+', default=[0], help='train a pair of students for each'
     )
     parser.add_argument('--data', default='data/shapes', help='where the data set is made')
-    parser.add_argument('--work-dir', default='work_dirs/demo', help='where the results go')
+    parser.add_argument(
+        '--work-dir',
+        default='work_dirs/demo',
+        help='where the results go; beside it where it is there',
+    )
     return parser.parse_args()
 
 
@@ -63,7 +68,7 @@ def train_and_test(name: str, work_dir: Path, options: list[str]) -> tuple[float
 def main() -> None:
     args = parse_args()
     devkit = make_shapes_devkit(args.data, num_train=600, num_test=200, image_size=160)
-    work_dir = Path(args.work_dir)
+    work_dir = free_folder(Path(args.work_dir))
     data = [f'{split}_dataloader.dataset.data_root={devkit}/' for split in ('train', 'val', 'test')]
     scores: dict[str, list[float]] = {TEACHER: [], STUDENT: [], NST: []}
     checkpoints: dict[str, Path] = {}
@@ -86,6 +91,12 @@ def main() -> None:
     }
     draw_comparison(shapes_test_set(devkit), shown, picture)
     print(f'detections on the first test images: {picture}')
+
+
+def free_folder(wanted: Path) -> Path:
+    """The folder, or the first of folder_2, folder_3 … that is not there yet."""
+    names = (wanted.with_name(f'{wanted.name}_{i}') if i > 1 else wanted for i in count(1))
+    return next(folder for folder in names if not folder.exists())
 
 
 def shapes_test_set(devkit: Path) -> VOCDevkitDataset:

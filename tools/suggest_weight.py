@@ -8,11 +8,10 @@ target ratio follows. Nothing is trained and nothing is written.
 import argparse
 import math
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import run
+from nst_det.command_line import add_changes, change, run
 from nst_det.configs import load_config
 from nst_det.errors import UserError
 from nst_det.weight_suggestion import Measurement, measure, table
@@ -32,13 +31,7 @@ def parse_args() -> argparse.Namespace:
         'two point in opposite directions; half of that is a margin for the batches to come',
     )
     parser.add_argument('--iterations', type=int, default=10, help='batches to measure')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings to change in the config, as key=value; load_from=CHECKPOINT measures a '
-        'student that has been trained for a while',
-    )
+    add_changes(parser)  # load_from=CHECKPOINT measures a student that has been trained
     args = parser.parse_args()
     if not 0 < args.target < math.inf:
         raise UserError(f'--target is {args.target}, expected a ratio greater than 0, such as 0.5')
@@ -51,8 +44,7 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')  # not how every weight is initialised
     cfg = load_config(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    change(cfg, args.cfg_options)
 
     def report(done: int, measurements: list[Measurement]) -> None:
         latest = ', '.join(

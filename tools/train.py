@@ -2,13 +2,15 @@
 
 import argparse
 import os
+from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.checkpoints import check_fit, read_state_dict
+from nst_det.checkpoints import check_fit, read_checkpoint, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
 from nst_det.errors import UserError
 
@@ -48,11 +50,54 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    weights = read_state_dict(cfg.load_from) if cfg.get('load_from') else None
+    check_start(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    if cfg.get('resume') and weights is not None:
-        check_fit(getattr(runner.model, 'module', runner.model), weights, cfg.load_from, 'detector')
+    if cfg.get('load_from'):
+        check_weights(runner, cfg.load_from)
     runner.train()
+
+
+def check_start(cfg: Config) -> None:
+    """See what training starts from, before anything is built or written.
+
+    Raises:
+        UserError: Where it would write over another training, or resume what cannot be resumed.
+    """
+    note = Path(cfg.work_dir) / 'last_checkpoint'
+    latest = note.read_text().strip() if note.is_file() else None
+    if cfg.get('resume'):
+        cfg.load_from = cfg.get('load_from') or latest
+        holds = read_checkpoint(cfg.load_from) if cfg.load_from else None
+        if cfg.load_from and not {'optimizer', 'message_hub'} <= set(holds):
+            raise UserError(
+                f'{cfg.load_from} holds weights and no training to resume: start from it by '
+                f'--cfg-options load_from={cfg.load_from}'
+            )
+    elif latest:
+        raise UserError(
+            f'{cfg.work_dir} holds a training already ({Path(latest).name}): go on with it by '
+            '--resume, or choose another --work-dir'
+        )
+
+
+def check_weights(runner: Runner, path: str) -> None:
+    """Check that the detector to be trained can take weights from a checkpoint.
+
+    Raises:
+        UserError: Where a training to be resumed is of another architecture, or hardly any weight
+            of a checkpoint to start from fits.
+    """
+    model = getattr(runner.model, 'module', runner.model)
+    weights = read_state_dict(path)
+    if runner.cfg.get('resume'):
+        check_fit(model, weights, path, 'detector')
+    own = {k: v.shape for k, v in model.state_dict().items() if not k.endswith('batches_tracked')}
+    fit = sum(key in weights and weights[key].shape == own[key] for key in own)
+    if 10 * fit < len(own):
+        raise UserError(
+            f'load_from {path} fits {fit} of the {len(own)} weights of the detector: it is of '
+            'another architecture'
+        )
 
 
 if __name__ == '__main__':

@@ -44,11 +44,17 @@ def draw_comparison(
         found['bboxes'] = found['bboxes'] * scale
         visualizer = DetLocalVisualizer(line_width=2)
         visualizer.dataset_meta = dict(classes=classes)
-        field = 'pred_instances' if 'scores' in found else 'gt_instances'
-        sample = DetDataSample(**{field: InstanceData(**found)})
-        visualizer.add_datasample('', np.asarray(image), sample, pred_score_thr=score_thr)
-        # The visualizer draws a small image larger than it is.
-        return Image.fromarray(visualizer.get_image()).resize(image.size)
+        detected = 'scores' in found
+        field = 'pred_instances' if detected else 'gt_instances'
+        visualizer.add_datasample(
+            '',
+            np.asarray(image),
+            DetDataSample(**{field: InstanceData(**found)}),
+            draw_gt=not detected,
+            draw_pred=detected,
+            pred_score_thr=score_thr,
+        )
+        return Image.fromarray(visualizer.get_image())
 
     rows = {'ground truth': [draw(info, **_ground_truth(info)) for info in infos]}
     for title, file in results.items():

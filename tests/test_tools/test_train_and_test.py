@@ -119,6 +119,8 @@ def test_an_unknown_type_anywhere_in_the_config(tool, write, tiny_distiller):
     ('option', 'message'),
     [
         ('optim_wraper.optimizer.lr=1', "no 'optim_wraper': did you mean 'optim_wrapper'"),
+        ('loss_weight=7', "'loss_weight' is a name that the config file uses while it is read"),
+        ('model.student.roi_head.bbox_head.num_classes=3', 'num_classes'),
         ('model.transfers.7.layer=neck', '--cfg-options do not fit the config'),
         ('optim_wrapper.optimiser.lr=1', "gives OptimWrapper the option 'optimiser'"),
         ('model.teachr.config=x', "gives NSTDistiller the option 'teachr'"),
@@ -142,6 +144,41 @@ def test_resuming_from_what_is_not_there_or_of_another_architecture(
     assert 'does not exist' in fails(tool('train', config, '--resume', 'gone.pth'))
     torch.save(MODELS.build(tiny_config('teacher').model.backbone).state_dict(), tmp_path / 'b.pth')
     assert '0 of its' in fails(tool('train', config, '--resume', 'b.pth'))
+
+
+def test_weights_alone_are_nothing_to_resume(tool, write, tiny_distiller, checkpoint):
+    line = fails(tool('train', write(tiny_distiller()), '--resume', checkpoint))
+    assert 'holds weights and no training to resume' in line
+
+
+def test_starting_from_weights_that_hardly_fit(tool, write, tiny_distiller, tiny_config):
+    teacher = tiny_config('teacher')
+    torch.save(MODELS.build(teacher.model).state_dict(), 'wide.pth')
+    line = fails(tool('train', write(tiny_distiller()), '--cfg-options', 'load_from=wide.pth'))
+    assert 'it is of another architecture' in line
+
+
+def test_a_work_dir_that_holds_a_training_is_not_written_over(tool, write, tiny_distiller):
+    config = write(tiny_distiller())
+    assert tool('train', config, '--work-dir', 'run')[0] == 0
+    before = Path('run/epoch_2.pth').read_bytes()
+    assert 'run holds a training already' in fails(tool('train', config, '--work-dir', 'run'))
+    assert Path('run/epoch_2.pth').read_bytes() == before
+
+
+def test_options_that_mmengine_reads_beside_the_runners_own(tool, write, tiny_distiller):
+    options = ['find_unused_parameters=True', 'sync_bn=torch', 'train_dataloader.num_workers=0']
+    assert tool('train', write(tiny_distiller()), '--cfg-options', *options)[0] == 0
+
+
+def test_a_launcher_without_its_processes(tool, write, tiny_distiller, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    line = fails(tool('train', write(tiny_distiller()), '--launcher', 'pytorch'))
+    assert 'torchrun' in line
+
+
+def test_a_folder_as_config(tool, tmp_path):
+    assert 'is a folder, expected a config file' in fails(tool('train', tmp_path))
 
 
 def test_a_work_dir_that_cannot_be(tool, write, tiny_distiller):

@@ -36,6 +36,6 @@ def check_finite(losses: Mapping[str, Tensor | Sequence[Tensor]], iteration: int
         f'{name}={value}' for name, value in zip(terms, sums.tolist()) if not math.isfinite(value)
     ]
     raise UserError(
-        f'loss not finite at iteration {iteration + 1}: {", ".join(bad)}; nothing was saved since. '
+        f'loss not finite at iteration {iteration + 1}: {", ".join(bad)}. '
         'Lower the learning rate or the loss weight, clip gradients, or check the data'
     )

@@ -11,12 +11,15 @@ from nst_det.building import build_part
 from nst_det.errors import UserError
 from nst_det.models.losses.kernels import Kernel
 
+NORM_FLOOR = 1e-6
+
 
 def selectivity_patterns(feature_map: Tensor) -> Tensor:
     """Turn every channel of a feature map into its neuron selectivity pattern.
 
     A pattern is the channel's activations as one vector, divided by its L2 norm. A dead channel
-    (all zeros) has the pattern 0, and passes back the gradient 0.
+    (all zeros) has the pattern 0, and passes back the gradient 0. A norm below 1e-6 counts as 1e-6:
+    the gradient grows as the norm shrinks, and that of a channel all but dead would drown the rest.
 
     Args:
         feature_map (Tensor): `(N, C, H, W)`.
@@ -26,11 +29,8 @@ def selectivity_patterns(feature_map: Tensor) -> Tensor:
     """
     rows = feature_map.flatten(2)
     squared_norm = rows.square().sum(2, keepdim=True)
-    alive = squared_norm > torch.finfo(rows.dtype).tiny
-    # The inner `where` keeps the dead rows' infinite derivative out of the graph, the outer one
-    # their value.
-    scale = torch.where(alive, squared_norm, torch.ones_like(squared_norm)).rsqrt()
-    return rows * torch.where(alive, scale, torch.zeros_like(scale))
+    scale = squared_norm.clamp(min=NORM_FLOOR**2).rsqrt()
+    return rows * torch.where(squared_norm > 0, scale, torch.zeros_like(scale))
 
 
 def nst_mmd2(
@@ -105,7 +105,9 @@ class NSTLoss(nn.Module):
                 f'NSTLoss: loss_weight is {loss_weight!r}, expected a number of at least 0'
             )
         self.loss_weight = loss_weight
-        self.kernel = build_part(kernel or dict(type='PolynomialKernel'), Kernel, 'kernel')
+        self.kernel = build_part(
+            dict(type='PolynomialKernel') if kernel is None else kernel, Kernel, 'kernel'
+        )
 
     def forward(self, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
         """λ/2 times the mean over the images of MMD².

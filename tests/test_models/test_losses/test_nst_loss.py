@@ -168,6 +168,17 @@ def test_a_dead_channel_has_pattern_zero_and_gradient_zero(name):
     assert student.grad[:, 1].ne(0).any()
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_a_channel_that_is_all_but_dead_does_not_drown_the_others(dtype):
+    student, teacher = (one.to(dtype) for one in maps(32, 48, (7, 9)))
+    student[:, 2] = 0
+    student[:, 2, 0, 0] = 6e-8 if dtype == torch.float16 else 1e-30
+    student.requires_grad_()
+    NSTLoss(loss_weight=50.0)(student, teacher).backward()
+    assert student.grad.isfinite().all()
+    assert student.grad[:, 2].abs().max() < 1e6 * student.grad[:, 3].abs().max()
+
+
 @every_kernel
 def test_maps_that_are_all_dead_give_no_nan(name):
     dead = torch.zeros(2, 3, 4, 4, requires_grad=True)
@@ -276,6 +287,7 @@ def test_maps_of_different_batches_are_refused():
         (dict(type='GaussianKernel', sigma_squared=-1.0), 'sigma_squared is -1.0'),
         (dict(type='GaussianKernel', sigma_squared=math.nan), 'sigma_squared is nan'),
         ('poly', "kernel is 'poly', expected a dict"),
+        ({}, 'kernel is {}, expected a dict'),
         (dict(type='FasterRCNN'), "unknown kernel 'FasterRCNN': choose from 'GaussianKernel'"),
     ],
 )
