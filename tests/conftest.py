@@ -14,7 +14,6 @@ from nst_det.datasets import make_shapes_devkit
 from nst_det.models import InceptionBN
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-init_default_scope('mmdet')
 
 torch.set_num_threads(1)  # the models here are too small for more
 
@@ -26,6 +25,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no reference data: there is no folder {folder}')
     return folder
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    """What a config's names mean, whatever a test's Runner has made of it."""
+    init_default_scope('mmdet')
 
 
 @pytest.fixture(autouse=True)

@@ -312,6 +312,7 @@ def test_a_detector_on_the_stand_in_trains_and_predicts(config):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = MODELS.build(ConfigDict(config()))
+        detector.init_weights()  # a part of Deformable DETR is whatever memory held until then
     images = demo_mm_inputs(2, [[3, 64, 64], [3, 64, 48]], num_classes=3)
 
     batch = detector.data_preprocessor(images, training=True)

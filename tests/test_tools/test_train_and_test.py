@@ -12,6 +12,9 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
+from nst_det.configs import load_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 MMDET_TOOLS = Path(mmdet.__file__).parent / '.mim' / 'tools'
 
 
@@ -142,7 +145,8 @@ def test_resuming_from_what_is_not_there_or_of_another_architecture(
 ):
     config = write(tiny_distiller())
     assert 'does not exist' in fails(tool('train', config, '--resume', 'gone.pth'))
-    torch.save(MODELS.build(tiny_config('teacher').model.backbone).state_dict(), tmp_path / 'b.pth')
+    other = MODELS.build(tiny_config('teacher').model.backbone).state_dict()
+    torch.save(dict(state_dict=other, optimizer={}, message_hub={}), tmp_path / 'b.pth')
     assert '0 of its' in fails(tool('train', config, '--resume', 'b.pth'))
 
 
@@ -151,9 +155,9 @@ def test_weights_alone_are_nothing_to_resume(tool, write, tiny_distiller, checkp
     assert 'holds weights and no training to resume' in line
 
 
-def test_starting_from_weights_that_hardly_fit(tool, write, tiny_distiller, tiny_config):
-    teacher = tiny_config('teacher')
-    torch.save(MODELS.build(teacher.model).state_dict(), 'wide.pth')
+def test_starting_from_weights_that_hardly_fit(tool, write, tiny_distiller):
+    wide = load_config(str(CONFIGS / 'demo' / 'teacher.py')).model
+    torch.save(MODELS.build(wide).state_dict(), 'wide.pth')
     line = fails(tool('train', write(tiny_distiller()), '--cfg-options', 'load_from=wide.pth'))
     assert 'it is of another architecture' in line
 
