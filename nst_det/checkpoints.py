@@ -1,45 +1,46 @@
 """Loading weights that have to fit, key by key."""
 
-from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from nst_det.checkpoint_files import local_file
 from nst_det.errors import UserError
 
 
-def read_checkpoint(path: str) -> Any:
-    """Read a checkpoint file, onto the CPU.
+def read_checkpoint(path: str, sha256: str | None = None) -> Any:
+    """Read a checkpoint file, onto the CPU; nothing in it is run.
 
     Args:
         path (str): A local path or whatever URL mmengine reads.
+        sha256 (str, optional): Its SHA-256, or at least the first 8 digits. Defaults to None, any.
 
     Returns:
         Any: What the file holds; most often a dict with ``state_dict``.
 
     Raises:
-        UserError: Where there is no such file or it cannot be read.
+        UserError: Where there is no such file, it is another than its SHA-256 says, or it cannot be
+            read without running something.
     """
-    path = str(path)
-    if '://' not in path and not Path(path).expanduser().is_file():
-        raise UserError(f'checkpoint {Path(path).absolute()} does not exist (or is no file)')
+    path = local_file(str(path), sha256)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except Exception as error:  # there is no end to what unpickling a file of another kind raises
+    except UserError:
+        raise
+    except Exception as error:  # whatever a storage other than a disk or the web may raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split('. ')[0]
-        raise UserError(
-            f'{path} cannot be read as a checkpoint, it is another kind of file or truncated: '
-            f'{reason}'
-        ) from error
+        raise UserError(f'{path} cannot be read as a checkpoint: {reason}') from error
 
 
-def read_state_dict(path: str) -> dict[str, Tensor]:
+def read_state_dict(path: str, sha256: str | None = None) -> dict[str, Tensor]:
     """Read the weights out of a checkpoint file, onto the CPU.
 
     Args:
         path (str): A local path or whatever URL mmengine reads.
+        sha256 (str, optional): What :func:`read_checkpoint` takes. Defaults to None.
 
     Returns:
         dict[str, Tensor]: The weights by key, without a wrapper's ``module.`` prefix.
@@ -47,16 +48,23 @@ def read_state_dict(path: str) -> dict[str, Tensor]:
     Raises:
         UserError: Where there is no such file or it is not a checkpoint.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, sha256)
     weights = checkpoint
     if isinstance(checkpoint, dict):
         weights = checkpoint.get('state_dict', checkpoint)
     if not isinstance(weights, dict) or not any(isinstance(v, Tensor) for v in weights.values()):
         raise UserError(f'{path} is not a checkpoint: it holds no weights by name')
+    for key, value in weights.items():
+        if not isinstance(key, str) or not _is_plain(value):
+            kind = value.type() if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(
+                f'{path} is not a checkpoint: among its weights {key!r:.80} is {kind}, expected '
+                'plain tensors by name'
+            )
     return {key.removeprefix('module.'): value for key, value in weights.items()}
 
 
-def load_exactly(model: nn.Module, path: str, role: str) -> None:
+def load_exactly(model: nn.Module, path: str, role: str, sha256: str | None = None) -> None:
     """Load a checkpoint into a model that it has to fit, key by key and shape by shape.
 
     A distiller's or a wrapper's checkpoint, which holds the model's weights under one prefix
@@ -66,22 +74,26 @@ def load_exactly(model: nn.Module, path: str, role: str) -> None:
         model (nn.Module): The model.
         path (str): The checkpoint.
         role (str): What the model is to the user, such as ``'teacher'``, for the error.
+        sha256 (str, optional): What :func:`read_checkpoint` takes. Defaults to None.
 
     Raises:
         UserError: Where the file is no checkpoint, or a key is missing, unexpected or of another
             shape; it says how many fit. The model is unchanged then.
     """
-    model.load_state_dict(fitting_weights(model, path, role), strict=False)
+    model.load_state_dict(fitting_weights(model, path, role, sha256), strict=False)
     print_log(f'All weights of the {role} loaded from {path}', 'current')
 
 
-def fitting_weights(model: nn.Module, path: str, role: str) -> dict[str, Tensor]:
+def fitting_weights(
+    model: nn.Module, path: str, role: str, sha256: str | None = None
+) -> dict[str, Tensor]:
     """Read weights that are exactly a model's out of a checkpoint: see :func:`load_exactly`.
 
     Args:
         model (nn.Module): The model.
         path (str): The checkpoint.
         role (str): What the model is to the user, for the error.
+        sha256 (str, optional): What :func:`read_checkpoint` takes. Defaults to None.
 
     Returns:
         dict[str, Tensor]: The weights by the model's keys.
@@ -90,7 +102,7 @@ def fitting_weights(model: nn.Module, path: str, role: str) -> dict[str, Tensor]
         UserError: Where the file is no checkpoint, or holds no weights or no one set of them that
             are the model's.
     """
-    weights = read_state_dict(path)
+    weights = read_state_dict(path, sha256)
     found = weights_by_prefix(model, weights)
     if len(found) == 1:
         ((prefix, own),) = found.items()
@@ -167,6 +179,17 @@ def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str, role: str
             f'({type(model).__name__}): {fit} of its {len(own)} keys fit ({faults}); '
             'give the config that the checkpoint was trained with'
         )
+
+
+def _is_plain(value: Any) -> bool:
+    """Neither sparse nor quantized nor without content."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and not value.is_nested
+        and not value.is_meta
+    )
 
 
 def _is_counter(key: str) -> bool:

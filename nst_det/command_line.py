@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from nst_det.checkpoint_files import TRUST_OPTION, trust
 from nst_det.configs import load_config
 from nst_det.errors import UserError, nearest
 
@@ -65,6 +66,14 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('config', help='config file, or package::name')
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        TRUST_OPTION,
+        metavar='FILE',
+        action='append',
+        default=[],
+        help='DANGEROUS: run whatever code this checkpoint file holds; for each one that is meant. '
+        'Without it a checkpoint runs nothing, wherever it comes from',
+    )
     add_changes(parser)
     parser.add_argument(
         '--launcher',
@@ -133,6 +142,7 @@ def config_from(args: argparse.Namespace) -> Config:
         Config: The config, its work_dir set: the option, else the config's, else
         ``work_dirs/<name of the config>``.
     """
+    trust(args.trust_pickled_checkpoint)
     cfg = load_config(args.config)
     cfg.launcher = args.launcher
     if args.launcher == 'pytorch' and 'RANK' not in os.environ:

@@ -54,7 +54,7 @@ def test_a_file_without_weights_is_one_clear_line(file, content):
 
 
 def test_a_folder_is_no_checkpoint(tmp_path):
-    with pytest.raises(UserError, match='does not exist'):
+    with pytest.raises(UserError, match='is a folder, expected a file'):
         read_state_dict(tmp_path)
 
 

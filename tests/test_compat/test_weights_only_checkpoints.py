@@ -13,6 +13,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from nst_det import compat
+from nst_det.checkpoint_files import load_file
+from nst_det.errors import UserError
 
 needs_weights_only = pytest.mark.skipif(
     torch.__version__ < (2, 6), reason='this torch does not load with weights_only by default'
@@ -156,6 +158,85 @@ def test_a_crafted_checkpoint_is_refused_and_runs_nothing(checkpoint, tmp_path):
     with pytest.raises(pickle.UnpicklingError, match='refused getattr'):
         torch.load(path)
     assert not trace.exists()
+
+
+def crafted_numpy(code='f8', flags=0, shape=(2,), content=bytes(16), order='<'):
+    """The pickle of an array as numpy writes it, each part of which may be another."""
+    number = glob('numpy', 'dtype') + packed((code, False, True)) + pickle.REDUCE
+    number += packed((3, order, None, None, None, -1, -1, flags)) + pickle.BUILD
+    array = glob('numpy._core.multiarray', '_reconstruct') + glob('numpy', 'ndarray')
+    array += packed((0,)) + packed(b'b') + pickle.TUPLE3 + pickle.REDUCE
+    state = pickle.MARK + packed(1) + packed(shape) + number + packed(False) + packed(content)
+    return array + state + pickle.TUPLE + pickle.BUILD
+
+
+def packed(value):
+    return pickle.dumps(value, protocol=2)[2:-1]
+
+
+def load_crafted(checkpoint, tmp_path, pickled):
+    content = pickle.PROTO + b'\2' + pickled + pickle.STOP
+    return load_file(rewritten(checkpoint, tmp_path / 'crafted.pth', lambda _: content))
+
+
+@needs_weights_only
+def test_an_array_is_what_its_bytes_make(checkpoint, tmp_path):
+    array = load_crafted(checkpoint, tmp_path, crafted_numpy())
+    assert array.tolist() == [0, 0]
+    assert type(pickle.loads(pickle.dumps(array))) is np.ndarray
+
+
+@needs_weights_only
+def test_an_empty_array_loads(checkpoint, tmp_path):
+    assert len(load_crafted(checkpoint, tmp_path, crafted_numpy(shape=(0,), content=b''))) == 0
+
+
+@needs_weights_only
+@pytest.mark.parametrize(
+    'crafted',
+    [
+        dict(code='O', content=b'\x41' * 16),
+        dict(code='O', flags=63, content=b'\x41' * 16),
+        dict(code='V8'),
+        dict(code='f8', flags=63),
+        dict(shape=(10**12,)),
+        dict(shape=(-1,)),
+        dict(shape=(2, 2**62), content=b''),
+        dict(order='?'),
+        dict(content=b'short'),
+    ],
+    ids=[
+        'objects',
+        'flagged_objects',
+        'void',
+        'flags',
+        'huge',
+        'negative',
+        'overflow',
+        'order',
+        'short',
+    ],
+)
+def test_an_array_that_its_bytes_do_not_make_is_refused(checkpoint, tmp_path, crafted):
+    with pytest.raises(UserError, match='refused'):
+        load_crafted(checkpoint, tmp_path, crafted_numpy(**crafted))
+
+
+@needs_weights_only
+@pytest.mark.parametrize(
+    'crafted',
+    [
+        glob('numpy', 'ndarray') + packed(((10**12,),)) + pickle.REDUCE,
+        glob('numpy', 'ndarray') + packed(((10**12,),)) + pickle.NEWOBJ,
+        BUFFER + packed(([1.0], [1], 10)) + pickle.REDUCE,
+        glob('builtins', 'bytearray') + packed((10**12,)) + pickle.REDUCE,
+        glob('_codecs', 'encode') + packed((b'a', 'hex')) + pickle.REDUCE,
+    ],
+    ids=['array called', 'array made', 'buffer called', 'bytearray', 'encode'],
+)
+def test_nothing_is_made_that_is_larger_than_what_was_read(checkpoint, tmp_path, crafted):
+    with pytest.raises(UserError):
+        load_crafted(checkpoint, tmp_path, crafted)
 
 
 @needs_weights_only

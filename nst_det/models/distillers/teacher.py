@@ -32,12 +32,14 @@ class Teacher:
             model dict. Of a distiller's config it takes the student.
         checkpoint (str): Path or URL of the detector's weights, every key of which must fit.
             ``'random'`` asks for an untrained teacher by name.
+        sha256 (str, optional): The checkpoint's SHA-256 in hex, or at least its first 8 digits: any
+            other file is refused. Defaults to None.
 
     Raises:
         UserError: Where the config or the checkpoint is missing or does not fit.
     """
 
-    def __init__(self, config: str | dict, checkpoint: str) -> None:
+    def __init__(self, config: str | dict, checkpoint: str, sha256: str | None = None) -> None:
         # The student's own random numbers must not depend on there being a teacher.
         with torch.random.fork_rng():
             self.detector = MODELS.build(detector_config(config))
@@ -45,7 +47,7 @@ class Teacher:
                 print_log('The teacher is untrained, as asked for.', 'current')
                 self.detector.init_weights()
             else:
-                load_exactly(self.detector, checkpoint, 'teacher')
+                load_exactly(self.detector, checkpoint, 'teacher', sha256)
         self.detector.eval().requires_grad_(False)
         self.views: dict[BaseDataPreprocessor, ImageView] = {}
         self.counted: set[str] = set()  # the layers whose runs in a whole forward pass are known
@@ -137,7 +139,7 @@ def check_teacher(cfg: dict) -> None:
     """
     if not isinstance(cfg, dict):
         raise UserError(f'teacher is {cfg!r}, expected dict(config=…, checkpoint=…)')
-    check_keys(cfg, ['config', 'checkpoint'], 'teacher')
+    check_keys(cfg, ['config', 'checkpoint', 'sha256'], 'teacher')
     if 'config' not in cfg:
         raise UserError('teacher has no config: give a path, an mmdet::… name or a model dict')
     if not cfg.get('checkpoint'):

@@ -1,0 +1,128 @@
+"""Downloading files that are whole or not there."""
+
+import hashlib
+import os
+import re
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+
+from tqdm import tqdm
+
+from nst_det.errors import UserError
+
+CHUNK = 1 << 20
+DIGESTS = {32: 'md5', 40: 'sha1'}  # by the number of hexadecimal digits; others are of SHA-256
+
+
+def download(url: str, target: Path, digest: str | None = None, attempts: int = 3) -> Path:
+    """Download a file, going on where an earlier download broke off.
+
+    What has arrived lies beside the target, under its name with ``.part``, and takes the target's
+    name when it is whole: of the length that the server said, and of the digest if one is given.
+
+    Args:
+        url (str): What to download.
+        target (Path): The file to make. One that is there already is never touched.
+        digest (str, optional): What :func:`check_digest` takes. Defaults to None.
+        attempts (int): How often a broken connection is tried again. Defaults to 3.
+
+    Returns:
+        Path: ``target``.
+
+    Raises:
+        UserError: Where it cannot be had whole, or is another file than the digest says.
+    """
+    if target.exists():
+        raise UserError(f'{target} exists already: move it away to download it again')
+    part = target.with_name(target.name + '.part')
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, attempts + 1):
+            try:
+                _fetch(url, part)
+                break
+            except (OSError, HTTPException) as error:
+                hopeless = isinstance(error, urllib.error.HTTPError) and error.code < 500
+                if attempt == attempts or hopeless or getattr(error, 'filename', None):
+                    raise
+        check_digest(part, digest)
+    except UserError:
+        part.unlink(missing_ok=True)  # it is whole and wrong: nothing to go on from
+        raise
+    except (OSError, HTTPException, ValueError) as error:
+        arrived = part.stat().st_size if part.exists() else 0
+        kept = f'; {arrived} bytes are kept in {part}, try again to go on' if arrived else ''
+        raise UserError(f'cannot download {url}: {error or type(error).__name__}{kept}') from error
+    os.replace(part, target)
+    return target
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Bring a file to its end, from where it stands."""
+    start = part.stat().st_size if part.exists() else 0
+    headers = {'Range': f'bytes={start}-'} if start else {}
+    request = urllib.request.Request(url, headers={'User-Agent': 'nst_det', **headers})
+    try:
+        answer = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if start and error.code == 416:  # there is nothing after what has arrived
+            total = (error.headers.get('Content-Range') or '').rpartition('/')[2]
+            if total == str(start):
+                return
+            part.unlink()
+            raise ConnectionError(f'{part.name} does not fit the file of the server') from error
+        raise
+    with answer:
+        resumed = answer.status == 206
+        start = start if resumed else 0
+        length = answer.headers.get('Content-Length')
+        total = start + int(length) if length else None
+        with (
+            part.open('ab' if resumed else 'wb') as file,
+            tqdm(
+                desc=part.stem,
+                total=total,
+                initial=start,
+                unit='B',
+                unit_scale=True,
+                unit_divisor=1024,
+                mininterval=1,
+            ) as bar,
+        ):
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+            file.flush()
+            os.fsync(file.fileno())
+            arrived = file.tell()
+    if total is not None and arrived != total:
+        raise ConnectionError(f'the connection broke after {arrived} of {total} bytes')
+
+
+def check_digest(path: Path, digest: str | None) -> None:
+    """Check that a file is the one that a digest was made of.
+
+    Args:
+        path (Path): The file.
+        digest (str or None): The hexadecimal MD5 (32 digits) or SHA-1 (40), or SHA-256: all 64
+            digits or the first ones, at least 8. None checks nothing.
+
+    Raises:
+        UserError: Where it is another file, or the digest is none.
+    """
+    if digest is None:
+        return
+    if not isinstance(digest, str) or not re.fullmatch('[0-9a-fA-F]{8,64}', digest):
+        raise UserError(f'{digest!r} is no digest of a file: give its SHA-256, 64 digits in hex')
+    algorithm = DIGESTS.get(len(digest), 'sha256')
+    found = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open('rb') as file:
+        while chunk := file.read(CHUNK):
+            found.update(chunk)
+    if not found.hexdigest().startswith(digest.lower()):
+        raise UserError(
+            f'{path} is not the file that was asked for: its {algorithm} is {found.hexdigest()}, '
+            f'expected {digest}'
+        )
