@@ -1,0 +1,157 @@
+"""The paper's figure 5: the patterns of teacher and student as clouds, before and after."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from torch import Tensor
+
+from nst_det.errors import UserError
+from nst_det.visualization.channels import (
+    choose_channels,
+    match_channels,
+    patterns_of,
+    strongest_channels,
+)
+from nst_det.visualization.layer_view import LayerView
+
+TEACHER_COLOUR, STUDENT_COLOUR = '#1f6fb4', '#d9541e'
+MOST_POINTS = 400  # of a network, for t-SNE's time grows with their square
+THUMBNAIL = 46  # points
+CHOSEN = 6
+
+
+def draw_clouds(view: LayerView) -> Figure:
+    """Draw the selectivity patterns of teacher and student as t-SNE clouds, a panel per student.
+
+    All patterns are embedded at once, so the teacher's points lie at the same places in every
+    panel, and a student's can be compared between panels. Numbered points have their activation
+    maps beside the cloud: a teacher's channel, and the student's that matches it.
+
+    Args:
+        view (LayerView): The image, the layer and the students.
+
+    Returns:
+        Figure: The figure.
+
+    Raises:
+        UserError: Where scikit-learn is not installed.
+    """
+    teacher, *students = (
+        one[strongest_channels(one, MOST_POINTS)] for one in (view.teacher, *view.students.values())
+    )
+    clouds = _embed([teacher, *students])
+    chosen = choose_channels(teacher, CHOSEN)
+    figure = Figure(figsize=(1.5 + 6.2 * len(students), 6.6), layout='constrained')
+    panels = figure.subplots(1, len(students), squeeze=False)[0]
+    limits = np.concatenate(clouds)
+    for panel, title, student, cloud in zip(panels, view.students, students, clouds[1:]):
+        panel.scatter(*cloud.T, s=18, c=STUDENT_COLOUR, alpha=0.55, lw=0, label='student')
+        panel.scatter(*clouds[0].T, s=18, c=TEACHER_COLOUR, alpha=0.55, lw=0, label='teacher')
+        _, matches, cosines = match_channels(view.teacher, view.students[title])
+        panel.set_title(
+            f'{title}: MMD² {view.mmd2(title):.3g}; '
+            f'cosine of matched channels {cosines.mean():.2f} on average',
+            fontsize=11,
+        )
+        _frame(panel, limits)
+        _, matches, cosines = match_channels(teacher[chosen], student)
+        pairs = list(zip(chosen, matches.tolist(), cosines.tolist()))
+        _inset_maps(panel, (teacher, student), (clouds[0], cloud), pairs)
+    figure.suptitle(
+        f'What the channels at {view.layer} respond to in image {view.name} (t-SNE)', fontsize=13
+    )
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc='outside lower center',
+        ncols=2,
+        frameon=False,
+        markerscale=2,
+        title="Each dot is the selectivity pattern of one channel; the teacher's lie at the same "
+        "places in every panel.\nInsets: the activation maps of numbered channels, the teacher's "
+        "above and the student's that matches it below.",
+        title_fontsize=9,
+    )
+    return figure
+
+
+def _embed(feature_maps: list[Tensor]) -> list[np.ndarray]:
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:  # not every environment that trains wants it
+        raise UserError('the t-SNE clouds need scikit-learn: pip install scikit-learn') from error
+    patterns = [patterns_of(one).numpy() for one in feature_maps]
+    points = np.concatenate(patterns)
+    if len(points) < 4:  # too few for neighbourhoods
+        flat = np.zeros((len(points), 2))
+        flat[:, 0] = np.arange(len(points))
+    else:
+        perplexity = min(30, (len(points) - 1) / 3)
+        flat = TSNE(perplexity=perplexity, init='random', random_state=0).fit_transform(points)
+    return np.split(flat, np.cumsum([len(one) for one in patterns])[:-1])
+
+
+def _frame(panel: Axes, points: np.ndarray) -> None:
+    """Leave room on the left and the right for the insets."""
+    if len(points):
+        low, high = points.min(0), points.max(0)
+    else:
+        low, high = np.zeros(2), np.ones(2)
+    size = np.maximum(high - low, 1e-6)
+    panel.set_xlim(low[0] - 0.34 * size[0], high[0] + 0.34 * size[0])
+    panel.set_ylim(low[1] - 0.05 * size[1], high[1] + 0.05 * size[1])
+    panel.set_xticks([])
+    panel.set_yticks([])
+
+
+def _inset_maps(
+    panel: Axes,
+    feature_maps: tuple[Tensor, Tensor],
+    clouds: tuple[np.ndarray, np.ndarray],
+    pairs: list[tuple[int, int, float]],
+) -> None:
+    """Put pairs of activation maps beside the cloud, each map tied to its dot."""
+    numbered = list(enumerate(pairs, 1))
+    left_to_right = sorted(numbered, key=lambda one: clouds[0][one[1][0], 0])
+    half = (len(pairs) + 1) // 2
+    for side, group in ((0.085, left_to_right[:half]), (0.915, left_to_right[half:])):
+        downwards = sorted(group, key=lambda one: -clouds[0][one[1][0], 1])
+        for place, (number, (own, match, cosine)) in enumerate(downwards):
+            middle = 1 - (place + 0.5) / half
+            marks = dict(weight='bold', fontsize=9, zorder=7)
+            panel.annotate(str(number), clouds[0][own], (6, 5), textcoords='offset points', **marks)
+            panel.text(
+                side,
+                middle,
+                f'{number}: cosine {cosine:.2f}',
+                transform=panel.transAxes,
+                ha='center',
+                va='center',
+                fontsize=8.5,
+            )
+            for channel, feature_map, cloud, colour, shift in (
+                (own, feature_maps[0], clouds[0], TEACHER_COLOUR, 0.082),
+                (match, feature_maps[1], clouds[1], STUDENT_COLOUR, -0.082),
+            ):
+                point = cloud[channel]
+                _inset(panel, feature_map[channel], point, (side, middle + shift), colour)
+                panel.plot(*point, 'o', ms=9, mfc='none', mec=colour, mew=1.6, zorder=4)
+
+
+def _inset(panel: Axes, activation: Tensor, point: np.ndarray, at: tuple, colour: str) -> None:
+    picture = activation.abs().numpy()
+    box = OffsetImage(
+        picture, zoom=THUMBNAIL / max(picture.shape), cmap='magma', interpolation='nearest'
+    )
+    panel.add_artist(
+        AnnotationBbox(
+            box,
+            point,
+            xybox=at,
+            boxcoords='axes fraction',
+            pad=0.08,
+            bboxprops=dict(edgecolor=colour, lw=1.5),
+            arrowprops=dict(arrowstyle='-', color=colour, lw=0.8, alpha=0.6),
+            zorder=5,
+        )
+    )

@@ -1,0 +1,25 @@
+"""What the figures are drawn of."""
+
+import numpy as np
+import pytest
+import torch
+
+from nst_det.models.losses import PolynomialKernel
+from nst_det.visualization import LayerView
+
+
+@pytest.fixture
+def view() -> LayerView:
+    """A made-up image at a layer, with a student that is far and one that is near."""
+    random = torch.Generator().manual_seed(0)
+    teacher = torch.rand(12, 5, 6, generator=random).relu() ** 4
+    far = torch.rand(8, 5, 6, generator=random)
+    return LayerView(
+        name='image',
+        layer='backbone.inception_4b',
+        image=np.full((80, 96, 3), 90, np.uint8),
+        strides=(16, 16),
+        kernel=PolynomialKernel(),
+        teacher=teacher,
+        students={'before': far, 'after': teacher[torch.randperm(12, generator=random)][:8]},
+    )

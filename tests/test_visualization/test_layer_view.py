@@ -1,0 +1,63 @@
+"""What the figures look at is what the loss compares."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.dataset import pseudo_collate
+from PIL import Image
+
+from nst_det.errors import UserError
+from nst_det.visualization import load_image, merge_views, view_layers
+
+
+@pytest.fixture
+def image(tmp_path):
+    """An image whose sides are no multiples of the padding divisor."""
+    file = tmp_path / 'picture.jpg'
+    Image.effect_noise((70, 53), 90).convert('RGB').save(file)
+    return str(file)
+
+
+@pytest.fixture
+def distiller(tiny_distiller):
+    distiller = MODELS.build(tiny_distiller().model)
+    distiller.init_weights()
+    return distiller
+
+
+def test_its_mmd2_is_that_of_the_training(tiny_distiller, distiller, image):
+    data = load_image(tiny_distiller(), image)
+    (view,) = view_layers(distiller, data, 'after')
+    assert view.teacher.shape[1:] == (3, 4)  # 53 × 70 pixels at stride 16, without the padding
+    assert view.extent == (0, 64, 48, 0)
+    distiller.eval()
+    batch = distiller.data_preprocessor(pseudo_collate([data]), False)
+    with torch.no_grad():
+        losses = distiller(**batch, mode='loss')
+    assert view.mmd2('after') == pytest.approx(
+        losses['mmd2_backbone_inception_4b'].item(), rel=1e-4
+    )
+
+
+def test_looking_changes_nothing(tiny_distiller, distiller, image):
+    data = load_image(tiny_distiller(), image)
+    distiller.train()
+    before = {key: value.clone() for key, value in distiller.state_dict().items()}
+    random = torch.get_rng_state()
+    view_layers(distiller, data, 'now')
+    assert distiller.training and distiller.student.backbone.training
+    assert torch.equal(random, torch.get_rng_state())
+    after = distiller.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+def test_two_looks_are_merged_into_one_view(tiny_distiller, distiller, image):
+    data = load_image(tiny_distiller(), image)
+    looks = [view_layers(distiller, data, title) for title in ('before', 'after')]
+    (view,) = merge_views(*looks)
+    assert list(view.students) == ['before', 'after']
+
+
+def test_an_image_that_is_not_there_is_named(tiny_distiller):
+    with pytest.raises(UserError, match=r'there is no image .*gone\.jpg'):
+        load_image(tiny_distiller(), 'gone.jpg')
