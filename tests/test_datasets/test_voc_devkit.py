@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets import VOCDataset
-from mmdet.evaluation import VOCMetric
 from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 
 from nst_det.datasets import SHAPE_CLASSES, VOCDevkitDataset
 from nst_det.errors import UserError
+from nst_det.evaluation import VOCDevkitMetric
 
 
 def build(devkit, image_set='trainval', classes=SHAPE_CLASSES, **kwargs):
@@ -324,8 +324,8 @@ def test_the_smallest_box_size_cannot_be_set_for_testing(shapes):
 
 
 def evaluate(dataset, detect):
-    """VOCMetric over detections made of each image's ground truth."""
-    metric = VOCMetric(eval_mode='11points')
+    """The VOC metric over detections made of each image's ground truth."""
+    metric = VOCDevkitMetric(eval_mode='11points')
     metric.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         instances = dataset.get_data_info(index)['instances']

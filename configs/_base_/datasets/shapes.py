@@ -48,5 +48,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='VOCMetric', metric='mAP', eval_mode='11points')
+val_evaluator = dict(type='VOCDevkitMetric', metric='mAP', eval_mode='11points')
 test_evaluator = val_evaluator
