@@ -10,7 +10,6 @@ from functools import partial
 
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nst_det.configs import load_config
 from nst_det.errors import UserError
 from nst_det.models.distillers.map_area import strides_of_map
+from nst_det.models.distillers.noise_batch import noise
 from nst_det.models.distillers.tap import Tap
 from nst_det.models.distillers.teacher import detector_config
 
@@ -124,34 +124,6 @@ def canvas_of(shape: Sequence[int], *detectors: nn.Module) -> tuple[int, int]:
     divisor = math.lcm(*(getattr(d.data_preprocessor, 'pad_size_divisor', 1) for d in detectors))
     height, width = (math.ceil(side / divisor) * divisor for side in shape)
     return height, width
-
-
-def noise(detector: nn.Module, canvas: Sequence[int]) -> dict:
-    """One image of noise as a detector's own preprocessor prepares it.
-
-    Args:
-        detector (nn.Module): The detector.
-        canvas (Sequence[int]): The image's H and W.
-
-    Returns:
-        dict: ``inputs`` `(1, 3, H, W)` and ``data_samples`` for its ``forward``.
-
-    Raises:
-        UserError: Where it has no preprocessor that makes a batch.
-    """
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (3, *canvas), generator=generator, dtype=torch.uint8)
-    size = tuple(canvas)
-    sample = DetDataSample(
-        metainfo=dict(img_id=0, img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
-    )
-    batch = detector.data_preprocessor(dict(inputs=[image], data_samples=[sample]), False)
-    if not isinstance(batch['inputs'], Tensor):
-        raise UserError(
-            f'the data_preprocessor of {type(detector).__name__} makes no batch of images: give '
-            "its config a data_preprocessor=dict(type='DetDataPreprocessor', …)"
-        )
-    return batch
 
 
 def stride_of(canvas: Sequence[int], size: Sequence[int]) -> float | None:

@@ -20,10 +20,10 @@ from nst_det.layers import (
     build_detector,
     canvas_of,
     list_layers,
-    noise,
     reason,
     stride_of,
 )
+from nst_det.models.distillers.noise_batch import noise
 from nst_det.models.distillers.tap import Tap, record
 from nst_det.models.distillers.teacher import RANDOM
 from nst_det.models.losses import NSTLoss

@@ -25,14 +25,15 @@ class Measurement:
     Args:
         layer (str): The student's layer.
         weight (float): The λ that the config gives.
-        mmd2 (list[float]): MMD², the mean over the batch's images.
+        distances (list[float]): What the loss measures without its weight: for NST MMD², the mean
+            over the batch's images.
         ratios (list[float]): Norm of the transfer's gradient at λ = 1 over that of the detection
             losses' gradient, at the student's map. It is proportional to λ.
     """
 
     layer: str
     weight: float
-    mmd2: list[float]
+    distances: list[float]
     ratios: list[float]
 
     def suggested_weight(self, target: float) -> float:
@@ -47,9 +48,9 @@ class Measurement:
         ratio = statistics.median(self.ratios)
         if ratio == 0:
             raise UserError(
-                f"the transfer at '{self.layer}' has no gradient (its MMD² is "
-                f'{statistics.median(self.mmd2):.3g}): the student has nothing to learn from this '
-                'teacher there, choose another layer'
+                f"the transfer at '{self.layer}' has no gradient (its distance is "
+                f'{statistics.median(self.distances):.3g}): the student has nothing to learn from '
+                'this teacher there, choose another layer'
             )
         if not 0 < ratio < float('inf'):
             raise UserError(
@@ -92,7 +93,7 @@ def measure(
     if not distiller.transfers:
         raise UserError('the distiller has no transfers: give it one, there is nothing to weigh')
     measurements = [
-        Measurement(transfer.student_tap.layer, transfer.loss.loss_weight, [], [])
+        Measurement(transfer.layer, transfer.loss.loss_weight, [], [])
         for transfer in distiller.transfers
     ]
     for transfer in distiller.transfers:
@@ -106,7 +107,7 @@ def measure(
         raise UserError('the training data makes no batch: check its annotations and filters')
     for done, losses in enumerate(_losses(distiller, loader, iterations), 1):
         for measurement, transfer in zip(measurements, distiller.transfers):
-            measurement.mmd2.append(losses[f'mmd2_{transfer.label}'].item())
+            measurement.distances.append(losses[transfer.reading].item())
             measurement.ratios.append(losses[f'grad_ratio_{transfer.label}'].item())
         report(done, measurements)
     return measurements
@@ -132,13 +133,13 @@ def table(measurements: list[Measurement], target: float) -> str:
     Returns:
         str: The lines of a table: medians, with the smallest and largest in brackets.
     """
-    rows = [('', 'MMD²', 'gradient ratio at λ=1', 'λ now (ratio)', f'λ for {target:g}')]
+    rows = [('', 'MMD² or distance', 'gradient ratio at λ=1', 'λ now (ratio)', f'λ for {target:g}')]
     for i, one in enumerate(measurements):
         now = statistics.median(one.ratios) * one.weight
         rows.append(
             (
                 f'transfers[{i}] {one.layer}',
-                _spread(one.mmd2),
+                _spread(one.distances),
                 _spread(one.ratios),
                 f'{one.weight:g} ({now:.2g})',
                 f'{one.suggested_weight(target):g}',

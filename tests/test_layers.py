@@ -6,7 +6,8 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from nst_det.errors import UserError
-from nst_det.layers import build_detector, canvas_of, list_layers, noise, stride_of
+from nst_det.layers import build_detector, canvas_of, list_layers, stride_of
+from nst_det.models.distillers.noise_batch import noise
 from nst_det.models.distillers.tap import Tap, record
 
 CANVAS = (64, 96)

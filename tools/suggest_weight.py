@@ -48,7 +48,7 @@ def main() -> None:
 
     def report(done: int, measurements: list[Measurement]) -> None:
         latest = ', '.join(
-            f'{one.layer} MMD² {one.mmd2[-1]:.3g}, ratio at λ=1 {one.ratios[-1]:.3g}'
+            f'{one.layer} MMD² {one.distances[-1]:.3g}, ratio at λ=1 {one.ratios[-1]:.3g}'
             for one in measurements
         )
         print(f'iteration {done}/{args.iterations}: {latest}', flush=True)

@@ -1,12 +1,24 @@
 from .backbones import InceptionBN
 from .distillers import NSTDistiller
-from .losses import GaussianKernel, Kernel, LinearKernel, NSTLoss, PolynomialKernel
+from .losses import (
+    ATLoss,
+    FitNetLoss,
+    GaussianKernel,
+    KDLoss,
+    Kernel,
+    LinearKernel,
+    NSTLoss,
+    PolynomialKernel,
+)
 from .shared_heads import InceptionBNTail
 
 __all__ = [
+    'ATLoss',
+    'FitNetLoss',
     'GaussianKernel',
     'InceptionBN',
     'InceptionBNTail',
+    'KDLoss',
     'Kernel',
     'LinearKernel',
     'NSTDistiller',

@@ -44,8 +44,8 @@ def test_it_measures_at_weight_1_whatever_the_config_gives(tiny_distiller):
         # 3 iterations: one more than the data set has batches.
         one, two = measure(cfg, 3, lambda done, measurements: None)
         assert (one.weight, two.weight) == weights
-        assert len(one.ratios) == len(one.mmd2) == 3
-        found.append((one.mmd2, one.ratios, two.mmd2, two.ratios))
+        assert len(one.ratios) == len(one.distances) == 3
+        found.append((one.distances, one.ratios, two.distances, two.ratios))
     assert found[0] == found[1]
 
 
@@ -61,7 +61,7 @@ def test_the_measured_student_is_the_one_that_training_loads(tiny_config, tiny_d
         ]
         cfg.randomness.seed = seed
         found += measure(cfg, 1, lambda done, measurements: None)
-    assert found[0].mmd2 == found[1].mmd2
+    assert found[0].distances == found[1].distances
 
 
 def test_the_proposal_is_the_weight_of_the_target_by_the_median():

@@ -117,7 +117,7 @@ class TransferWeightHook(Hook):
                 'TransferWeightHook schedules the transfers of an NSTDistiller, and the model is a '
                 f'{type(model).__name__}: take the hook out of custom_hooks'
             )
-        layers = [transfer.student_tap.layer for transfer in model.transfers]
+        layers = [transfer.layer for transfer in model.transfers]
         for layer in self.layers or ():
             if layer not in layers:
                 raise UserError(

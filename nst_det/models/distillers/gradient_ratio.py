@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -14,7 +15,10 @@ _SCALE = 2.0**12
 
 
 def gradient_ratios(
-    detection: Tensor, maps: Sequence[Tensor], transferred: Tensor, seen: Sequence[Tensor]
+    detection: Tensor,
+    tapped: Sequence[Sequence[Tensor]],
+    transferred: Tensor,
+    seen: Sequence[Sequence[Tensor]],
 ) -> list[Tensor]:
     """Norm of each transfer's gradient over that of the detection losses' gradient, at its map.
 
@@ -25,26 +29,27 @@ def gradient_ratios(
 
     Args:
         detection (Tensor): The student's own losses, added up: a scalar.
-        maps (Sequence[Tensor]): The tapped maps, out of which the student made those losses. Norms
-            are over the whole of each, padding and all.
+        tapped (Sequence[Sequence[Tensor]]): Per transfer what it taps (one map, or class scores),
+            out of which the student made those losses. Norms are over the whole of it, padding and
+            all.
         transferred (Tensor): The transfers' losses, added up: a scalar.
-        seen (Sequence[Tensor]): The maps as the transfers see them: one view of each map, which
-            nothing but its transfer reads. So one transfer's gradient is told from another's that
-            taps the same map, or a deeper one.
+        seen (Sequence[Sequence[Tensor]]): The same as the transfers see it: one view of each
+            tensor, which nothing but its transfer reads. So one transfer's gradient is told from
+            another's that taps the same map, or a deeper one.
 
     Returns:
-        list[Tensor]: One ratio per map, a float32 scalar: ``inf`` where no gradient of the
+        list[Tensor]: One ratio per transfer, a float32 scalar: ``inf`` where no gradient of the
         detection losses reaches the map, ``nan`` where the gradients cannot be had.
     """
-    if not maps:
+    if not tapped:
         return []
     if not torch.is_grad_enabled():
-        return [transferred.new_full((), math.nan)] * len(maps)
+        return [transferred.new_full((), math.nan)] * len(tapped)
     # The backward pass runs outside autocast too.
     with torch.autocast(detection.device.type, enabled=False):
         theirs = _norms(transferred, seen)
         try:
-            own = _norms(detection, maps)
+            own = _norms(detection, tapped)
         except RuntimeError as error:
             if '.grad()' not in str(error):  # each torch words it in its own way
                 raise
@@ -53,19 +58,31 @@ def gradient_ratios(
                 '(with_cp=True) runs after a tapped layer; monitor_interval=0 does without',
                 stacklevel=2,
             )
-            return [transferred.new_full((), math.nan)] * len(maps)
+            return [transferred.new_full((), math.nan)] * len(tapped)
     return [their_norm / own_norm for their_norm, own_norm in zip(theirs, own)]
 
 
-def _norms(loss: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
-    """Norm of the gradient of a loss at each of the maps, in float32 over the whole map."""
+def _norms(loss: Tensor, groups: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Norm of the gradient of a loss at each group of tensors, in float32 over all of it."""
     zero = torch.zeros((), device=loss.device)
     if not loss.requires_grad:
-        return [zero] * len(maps)
-    gradients = torch.autograd.grad(
-        loss, maps, torch.full_like(loss, _SCALE), retain_graph=True, allow_unused=True
+        return [zero] * len(groups)
+    gradients = iter(
+        torch.autograd.grad(
+            loss,
+            [one for group in groups for one in group],
+            torch.full_like(loss, _SCALE),
+            retain_graph=True,
+            allow_unused=True,
+        )
     )
-    return [zero if one is None else one.float().norm() for one in gradients]
+    norms = []
+    for group in groups:
+        parts = [
+            zero if one is None else one.float().norm() for one in islice(gradients, len(group))
+        ]
+        norms.append(torch.stack(parts).norm())
+    return norms
 
 
 def check_interval(interval: int) -> int:

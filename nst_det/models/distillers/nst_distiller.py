@@ -1,18 +1,24 @@
 """The distiller: a student detector that also learns from a teacher's neurons."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS
 from mmdet.structures import OptSampleList, SampleList
-from mmengine.logging import MessageHub
-from torch import Tensor
+from mmengine.logging import MessageHub, print_log
+from torch import Tensor, nn
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.gradient_ratio import check_interval, gradient_ratios
-from nst_det.models.distillers.map_area import align, image_sizes, inside
-from nst_det.models.distillers.tap import record
-from nst_det.models.distillers.teacher import Teacher, check_teacher
-from nst_det.models.distillers.transfer import Transfer, build_transfers
+from nst_det.models.distillers.noise_batch import count_channels
+from nst_det.models.distillers.teacher import Teacher, check_teacher, detector_config
+from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
+from nst_det.models.distillers.transfer import Batch, Observation, Transfer
+from nst_det.models.distillers.transfer_list import build_transfers
+from nst_det.models.losses import FitNetLoss
 from nst_det.models.losses.finite import check_finite
 
 
@@ -22,7 +28,9 @@ class NSTDistiller(BaseDetector):
 
     To whatever walks a model (checkpoints, EMA, optimizers, DDP, hooks) it *is* the student: its
     children, parameters and buffers are the student's own, under the student's own names. So its
-    checkpoints are the plain student's, and the teacher is in none of them.
+    checkpoints are the plain student's, and the teacher is in none of them. Only a loss that learns
+    itself (:class:`FitNetLoss`) adds parameters for the optimizer and DDP, under
+    ``trained_losses.``; checkpoints keep those beside the student's ``state_dict``.
 
     The teacher is built and loaded when training begins (``init_weights`` or the first loss), so
     predicting needs no file of its.
@@ -32,8 +40,9 @@ class NSTDistiller(BaseDetector):
         teacher (dict): ``config`` (a path, ``'mmdet::…'`` or a model dict) and ``checkpoint`` (a
             path or URL, or ``'random'`` for an untrained teacher).
         transfers (list[dict]): What is transferred: each has ``layer`` (or ``student_layer`` and
-            ``teacher_layer``; :class:`Tap` says how they are spelled) and ``loss``. Those of
-            weight 0 are left out; with no other the training is exactly the plain student's.
+            ``teacher_layer``; :class:`Tap` says how they are spelled; none for ``KDLoss``) and
+            ``loss``. Those of weight 0 are left out; with no other the training is exactly the
+            plain student's.
         ignore_padding (bool): Leave the positions of a map outside an image, where its batch is
             padded, out of the image's patterns. Defaults to True.
         data_preprocessor (dict, optional): The student's, where its config has none.
@@ -73,17 +82,45 @@ class NSTDistiller(BaseDetector):
             self.__dict__[registry] = detector.__dict__[registry]
         self.__dict__['transfers'] = build_transfers(transfers)
         for transfer in self.transfers:
-            transfer.student_tap.module(detector, 'student')
+            transfer.check_student(detector)
         self.ignore_padding = ignore_padding
         self.monitor_interval = check_interval(monitor_interval)
         self.teacher_cfg = teacher
         self.teacher: Teacher | None = None
+        self.__dict__[NAME] = TrainedLosses()
+        with torch.random.fork_rng():  # the student's own random numbers must not depend on these
+            self._connect_losses()
+
+    def _connect_losses(self) -> None:
+        """Make the parameters of the losses that learn, before an optimizer asks for them."""
+        open_ends = [
+            transfer
+            for transfer in self.transfers
+            if isinstance(transfer.loss, FitNetLoss)
+            and transfer.loss.loss_weight
+            and transfer.loss.regressor is None
+        ]
+        try:
+            config = detector_config(self.teacher_cfg['config']) if open_ends else None
+        except UserError as error:  # predicting needs no teacher; training will say so again
+            print_log(f'The teacher cannot be looked at yet: {error}', 'current', logging.WARNING)
+            open_ends = []
+        teacher = MODELS.build(config) if open_ends else None
+        for transfer in open_ends:
+            transfer.loss.connect(
+                count_channels(self.student, transfer.student_tap, 'student'),
+                count_channels(teacher, transfer.teacher_tap, 'teacher'),
+            )
+        for transfer in self.transfers:
+            if transfer.loss.loss_weight and any(True for _ in transfer.loss.parameters()):
+                self.trained_losses[transfer.name] = transfer.loss
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict:
-        """The student's losses, and one ``loss_nst_…`` per transfer.
+        """The student's losses, and one ``loss_…`` per transfer, such as ``loss_nst_…``.
 
-        Besides, for the log alone: ``mmd2_…`` is a transfer's MMD² without its weight, and
-        ``grad_ratio_…`` what ``monitor_interval`` says.
+        Besides, for the log alone: ``mmd2_…`` is a transfer's MMD² without its weight (and
+        ``gap_…``, ``mse_…``, ``kl_…`` what the other losses measure), and ``grad_ratio_…`` what
+        ``monitor_interval`` says.
 
         Args:
             batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.
@@ -96,55 +133,63 @@ class NSTDistiller(BaseDetector):
             UserError: Where a loss is not finite, or a transfer could have no effect.
         """
         active = [transfer for transfer in self.transfers if transfer.active]
+        hub = MessageHub.get_current_instance()
+        self.trained_losses.follow(hub)
         if active:
-            teacher_maps, teacher_canvas = self.open_teacher()(
+            lesson = self.open_teacher()(
                 batch_inputs,
                 batch_data_samples,
                 self.data_preprocessor,
-                [transfer.teacher_tap for transfer in active],
+                [tap for transfer in active for tap in transfer.teacher_taps],
+                any(transfer.needs_features for transfer in active),
             )
-        with record(self.student, [t.student_tap for t in active], 'student') as student_maps:
+        with ExitStack() as stack:
+            observed = [stack.enter_context(transfer.watch(self.student)) for transfer in active]
             losses = self.student.loss(batch_inputs, batch_data_samples)
         own = dict(losses)
-        # Each transfer reads a view of its own, so that its gradient can be told from others'.
-        seen = [one.view_as(one) for one in student_maps]
-        canvas = batch_inputs.shape[2:]
-        sizes = image_sizes(batch_data_samples, canvas) if self.ignore_padding else None
+        # Each transfer reads views of its own, so that its gradient can be told from others'.
+        seen = [[one.view_as(one) for one in each.tensors] for each in observed]
+        batch = Batch.of(batch_inputs, batch_data_samples, self.ignore_padding)
         for transfer in self.transfers:
-            losses[transfer.name] = batch_inputs.new_zeros(())
-        for i, transfer in enumerate(active):
-            _check_reached(transfer, student_maps[i])
-            student_map = transfer.student_tap.as_map(seen[i], batch_inputs.shape, 'student')
-            teacher_map = align(
-                teacher_maps[i], teacher_canvas, student_map.shape[2:], canvas, sizes
+            # DDP waits for the gradient of every parameter, that of a resting loss included.
+            losses[transfer.name] = sum(
+                (0 * one.sum() for one in transfer.loss.parameters()), batch_inputs.new_zeros(())
             )
-            loss = transfer.loss(student_map, teacher_map, inside(sizes, canvas, student_map))
+        for transfer, each, views in zip(active, observed, seen):
+            _check_reached(transfer, each)
+            loss = transfer.compare(views, each, batch, lesson)
             losses[transfer.name] = transfer.factor * loss
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        iteration = hub.get_info('iter', 0)
         check_finite(losses, iteration)
-        losses.update(self._readings(iteration, own, student_maps, losses, seen))
+        losses.update(self._readings(iteration, own, observed, losses, seen))
         return losses
 
     def _readings(
-        self, iteration: int, own: dict, tapped: list[Tensor], losses: dict, seen: list[Tensor]
+        self,
+        iteration: int,
+        own: dict,
+        observed: list[Observation],
+        losses: dict,
+        seen: list[list[Tensor]],
     ) -> dict[str, Tensor]:
         """What the log is told beside the losses."""
         readings = {
-            f'mmd2_{transfer.label}': transfer.mmd2(losses[transfer.name])
+            transfer.reading: transfer.measured(losses[transfer.name])
             for transfer in self.transfers
             if transfer.loss.loss_weight
         }
         measured = self.monitor_interval and iteration % self.monitor_interval == 0
         if measured and torch.is_grad_enabled():
-            readings.update(self._gradient_ratios(own, tapped, losses, seen))
+            readings.update(self._gradient_ratios(own, observed, losses, seen))
         return readings
 
     def _gradient_ratios(
-        self, own: dict, tapped: list[Tensor], losses: dict, seen: list[Tensor]
+        self, own: dict, observed: list[Observation], losses: dict, seen: list[list[Tensor]]
     ) -> dict[str, Tensor]:
         weighted = [transfer for transfer in self.transfers if transfer.loss.loss_weight]
         detection, _ = self.student.parse_losses(own)
         transferred = sum(losses[transfer.name] for transfer in weighted)
+        tapped = [each.tensors for each in observed]
         ratios = iter(gradient_ratios(detection, tapped, transferred, seen))
         # One that a schedule has switched off pulls with nothing, and the log is to say so.
         return {
@@ -181,7 +226,7 @@ class NSTDistiller(BaseDetector):
         if self.teacher is None:
             teacher = Teacher(**self.teacher_cfg)
             for transfer in self.transfers:
-                transfer.teacher_tap.module(teacher.detector, 'teacher')
+                transfer.check_teacher(teacher.detector)
             anchor = next(self.parameters())
             teacher.detector.to(anchor.device, anchor.dtype)
             self.teacher = teacher
@@ -197,7 +242,32 @@ class NSTDistiller(BaseDetector):
         """Put the student in training (or evaluation) mode; the teacher stays in evaluation."""
         self.training = mode
         self.student.train(mode)
+        self.trained_losses.train(mode)
         return self
+
+    # What learns beside the student is found by optimizers, DDP and casts, which walk these two;
+    # checkpoints walk `_modules`, where it is not.
+    def named_children(self) -> Iterator[tuple[str, nn.Module]]:
+        """The student's children, and the losses that learn, if there are any."""
+        yield from super().named_children()
+        if len(self.trained_losses):
+            yield NAME, self.trained_losses
+
+    def named_modules(
+        self, memo: set | None = None, prefix: str = '', remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """The student's modules, and the losses that learn, if there are any."""
+        yield from super().named_modules(memo, prefix, remove_duplicate)
+        if len(self.trained_losses):
+            name = f'{prefix}.{NAME}' if prefix else NAME
+            yield from self.trained_losses.named_modules(memo, name, remove_duplicate)
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Replace a child, as the conversion of batch norms does."""
+        if name == NAME:
+            self.__dict__[NAME] = module
+        else:
+            super().add_module(name, module)
 
     def _apply(self, fn, *args, **kwargs) -> 'NSTDistiller':
         super()._apply(fn, *args, **kwargs)
@@ -217,10 +287,10 @@ class NSTDistiller(BaseDetector):
         return getattr(student, name)
 
 
-def _check_reached(transfer: Transfer, student_map: Tensor) -> None:
-    if torch.is_grad_enabled() and not student_map.requires_grad:
+def _check_reached(transfer: Transfer, observed: Observation) -> None:
+    if torch.is_grad_enabled() and not all(one.requires_grad for one in observed.tensors):
         raise UserError(
-            f"the student's layer '{transfer.student_tap.layer}' learns nothing from "
+            f"the student's layer '{transfer.layer}' learns nothing from "
             f'{transfer.name}: no gradient reaches it (frozen stages, or a backbone with '
             'reentrant activation checkpointing)'
         )

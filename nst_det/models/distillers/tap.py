@@ -177,7 +177,11 @@ class _AllRecorded(BaseException):
 
 @contextmanager
 def record(
-    detector: nn.Module, taps: Sequence[Tap], role: str, stop_early: bool = False
+    detector: nn.Module,
+    taps: Sequence[Tap],
+    role: str,
+    stop_early: bool = False,
+    features: list | None = None,
 ) -> Iterator[list[Tensor | None]]:
     """Record the tapped tensors of the forward pass that runs inside the ``with`` block.
 
@@ -189,6 +193,8 @@ def record(
         role (str): ``'student'`` or ``'teacher'``, for the errors.
         stop_early (bool): Leave the block as soon as the last tap is recorded, so that no later run
             of its module is seen. Defaults to False.
+        features (list, optional): Where to put what the detector's ``extract_feat`` returns; the
+            block is not left before. Defaults to None.
 
     Yields:
         list[Tensor or None]: One tensor per tap in their order, None until it is recorded: see
@@ -210,10 +216,21 @@ def record(
                 tapped[i] = tap.select(output, role)
                 versions[i] = _version(tapped[i])
         calls[module] += 1
-        if stop_early and all(one is not None for one in tapped):
+        leave()
+
+    def leave():
+        if stop_early and features != [] and all(one is not None for one in tapped):
             raise _AllRecorded
 
+    def extract(images):
+        features.append(extract_feat(images))
+        leave()
+        return features[-1]
+
     handles = [module.register_forward_hook(keep) for module in calls]
+    extract_feat = detector.extract_feat if features is not None else None
+    if features is not None:
+        detector.extract_feat = extract
     try:
         yield tapped
     except _AllRecorded:
@@ -221,6 +238,8 @@ def record(
     finally:
         for handle in handles:
             handle.remove()
+        if features is not None:
+            del detector.extract_feat
     for i, (tap, module) in enumerate(zip(taps, modules)):
         where = f"the {role}'s layer '{tap.path}'"
         if not calls[module]:

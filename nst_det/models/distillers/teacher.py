@@ -1,4 +1,4 @@
-"""The teacher: a frozen detector that runs as far as its last tapped layer."""
+"""The teacher: a frozen detector that runs as far as its pupils need."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -9,20 +9,22 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
-from torch import Size, Tensor
+from torch import Tensor
 
 from nst_det.building import check_keys
 from nst_det.checkpoints import load_exactly
 from nst_det.configs import load_config
 from nst_det.errors import UserError
+from nst_det.models.distillers.class_scores import classifier
 from nst_det.models.distillers.image_view import ImageView
+from nst_det.models.distillers.lesson import Lesson
 from nst_det.models.distillers.tap import Tap, record
 
 RANDOM = 'random'
 
 
 class Teacher:
-    """A frozen detector that gives its tapped feature maps for the student's batch.
+    """A frozen detector that gives a lesson on the student's batch.
 
     It is no ``nn.Module``, so that no optimizer, checkpoint, EMA or DDP ever finds its parameters;
     a copy of a distiller shares it.
@@ -59,8 +61,9 @@ class Teacher:
         samples: Sequence[DetDataSample],
         preprocessor: BaseDataPreprocessor,
         taps: Sequence[Tap],
-    ) -> tuple[list[Tensor], Size]:
-        """Run the teacher on the student's batch, up to its last tapped layer.
+        needs_features: bool = False,
+    ) -> Lesson:
+        """Run the teacher on the student's batch, exactly as far as is needed.
 
         On the first batch it runs to its end, to see whether a tapped layer runs more than once.
 
@@ -69,20 +72,22 @@ class Teacher:
             samples (Sequence[DetDataSample]): Its samples.
             preprocessor (BaseDataPreprocessor): What made the batch: the student's preprocessor.
             taps (Sequence[Tap]): What to record.
+            needs_features (bool): Whether the lesson needs what the heads see, to classify.
+                Defaults to False.
 
         Returns:
-            tuple[list[Tensor], Size]: One map `(N, C, H_l, W_l)` per tap, and H' × W' of the
-            teacher's canvas, which its padding divisor may make larger than the student's.
+            Lesson: One map per tap, and the teacher's classification where needed.
         """
         if preprocessor not in self.views:
             self.views[preprocessor] = ImageView(preprocessor, self.detector.data_preprocessor)
         seen, views = self.views[preprocessor](images, samples)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
-        with record(self.detector, taps, 'teacher', stop_early=counted) as tapped:
+        features = [] if needs_features else None
+        with record(self.detector, taps, 'teacher', counted, features) as tapped:
             try:
                 self.detector(seen, views, mode='tensor')
             except Exception as error:
-                if counted or any(one is None for one in tapped):
+                if counted or features == [] or any(one is None for one in tapped):
                     raise
                 reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
                 print_log(
@@ -92,8 +97,12 @@ class Teacher:
                     logging.WARNING,
                 )
         self.counted.update(tap.path for tap in taps)
-        maps = [tap.as_map(one, seen.shape, 'teacher') for tap, one in zip(taps, tapped)]
-        return maps, seen.shape[2:]
+        return Lesson(
+            {tap: tap.as_map(one, seen.shape, 'teacher') for tap, one in zip(taps, tapped)},
+            seen.shape[2:],
+            features[0] if features else None,
+            classifier(self.detector, 'teacher') if features else None,
+        )
 
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Move or cast the teacher along with the student: see ``nn.Module._apply``."""

@@ -1,35 +1,76 @@
-"""A transfer: one loss between one map of the student's and one of the teacher's."""
+"""A transfer: one loss between something of the student's and something of the teacher's."""
 
 import math
-import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from torch import Tensor
+from mmdet.structures import DetDataSample
+from torch import Size, Tensor, nn
 
-from nst_det.building import build_part, check_keys
-from nst_det.errors import UserError
+from nst_det.models.distillers.lesson import Lesson
+from nst_det.models.distillers.map_area import image_sizes
 from nst_det.models.distillers.tap import Tap
-from nst_det.models.losses import NSTLoss
+from nst_det.models.losses import TransferLoss
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the transfers need to know of the student's batch.
+
+    Args:
+        shape (Size): Of its images, `(N, 3, H, W)`.
+        sizes (list[tuple[int, int]], optional): H and W of each image in pixels, None where none
+            is padded or padding counts as image.
+    """
+
+    shape: Size
+    sizes: list[tuple[int, int]] | None
+
+    @classmethod
+    def of(cls, images: Tensor, samples: Sequence[DetDataSample], ignore_padding: bool) -> 'Batch':
+        """The batch of some images and their samples."""
+        sizes = image_sizes(samples, images.shape[2:]) if ignore_padding else None
+        return cls(images.shape, sizes)
+
+    @property
+    def canvas(self) -> Size:
+        """Size: H and W of the batch in pixels, its padding included."""
+        return self.shape[2:]
 
 
 @dataclass
-class Transfer:
+class Observation:
+    """What a transfer recorded of the student's forward pass.
+
+    Args:
+        tensors (list[Tensor]): What its loss reads, out of which the student made its own losses.
+        rois (list[Tensor], optional): The regions that they are of, one `(R, 5)` a tensor: image
+            index and corners. Defaults to None.
+    """
+
+    tensors: list[Tensor]
+    rois: list[Tensor] | None = None
+
+
+class Transfer(ABC):
     """What is transferred, from where to where.
 
     Args:
-        student_tap (Tap): Where the student learns.
-        teacher_tap (Tap): What it learns from.
-        loss (NSTLoss): Takes the student's and the teacher's map and the mask of the positions that
-            count, gives a scalar.
-        name (str): The loss's key among the student's losses; begins with ``loss_``.
-        factor (float): What a schedule makes of the loss's weight. Defaults to 1.0.
+        loss (TransferLoss): The loss.
+        name (str): Its key among the student's losses; begins with ``loss_``.
+        layer (str): Where the student learns.
+
+    Attributes:
+        factor (float): What a schedule makes of the loss's weight.
     """
 
-    student_tap: Tap
-    teacher_tap: Tap
-    loss: NSTLoss
-    name: str
-    factor: float = 1.0
+    def __init__(self, loss: TransferLoss, name: str, layer: str) -> None:
+        self.loss = loss
+        self.name = name
+        self.layer = layer
+        self.factor = 1.0
 
     @property
     def weight(self) -> float:
@@ -44,54 +85,68 @@ class Transfer:
     @property
     def label(self) -> str:
         """str: What the log calls it; without 'loss', which would add a value to the total."""
-        return self.name.removeprefix('loss_nst_').replace('loss', 'Loss')
+        return self.name.removeprefix('loss_').removeprefix('nst_').replace('loss', 'Loss')
 
-    def mmd2(self, loss: Tensor) -> Tensor:
-        """MMD² without the weight, out of the weighted loss.
+    @property
+    def reading(self) -> str:
+        """str: What the log calls the loss without its weight."""
+        return f'{self.loss.measure}_{self.label}'
+
+    def measured(self, loss: Tensor) -> Tensor:
+        """What the loss measures, without the weight: MMD² of NST.
 
         Args:
             loss (Tensor): The transfer's loss, a scalar.
 
         Returns:
-            Tensor: The mean over the images of MMD², a scalar without gradient; ``nan`` where the
-            weight is 0, for nothing was measured then.
+            Tensor: A scalar without gradient; ``nan`` where the weight is 0, for nothing was
+            measured then.
         """
-        return loss.detach() * (2 / self.weight if self.active else math.nan)
+        scale = 1 / (self.weight * self.loss.coefficient) if self.active else math.nan
+        return loss.detach() * scale
 
+    @abstractmethod
+    def check_student(self, detector: nn.Module) -> None:
+        """Check that a student has what is tapped of it.
 
-def build_transfers(cfgs: list[dict]) -> list[Transfer]:
-    """Build the transfers of a distiller's config.
+        Raises:
+            UserError: Where it has not.
+        """
 
-    Args:
-        cfgs (list[dict]): Each with ``layer`` (or ``student_layer`` and ``teacher_layer``) and
-            ``loss``.
+    @abstractmethod
+    def check_teacher(self, detector: nn.Module) -> None:
+        """Check that a teacher has what is tapped of it.
 
-    Raises:
-        UserError: Where a key is missing, unknown or wrong; it names the option's place.
-    """
-    if isinstance(cfgs, dict) or not isinstance(cfgs, (list, tuple)):
-        raise UserError(f'transfers is a {type(cfgs).__name__}, expected a list of dicts')
-    transfers: list[Transfer] = []
-    for i, cfg in enumerate(cfgs):
-        where = f'transfers[{i}]'
-        if not isinstance(cfg, dict):
-            raise UserError(f'{where} is {cfg!r}, expected a dict(layer=…, loss=…)')
-        check_keys(cfg, ['layer', 'student_layer', 'teacher_layer', 'loss'], where)
-        taps = []
-        for role in ('student', 'teacher'):
-            given = [key for key in ('layer', f'{role}_layer') if key in cfg]
-            if len(given) != 1:
-                raise UserError(
-                    f'{where} says {"both " if given else "neither "}layer'
-                    f'{" and" if given else " nor"} {role}_layer: give layer, or student_layer '
-                    'and teacher_layer'
-                )
-            taps.append(Tap(cfg[given[0]]))
-        if 'loss' not in cfg:
-            raise UserError(f"{where} has no loss: give one, such as loss=dict(type='NSTLoss')")
-        name = 'loss_nst_' + re.sub(r'\W+', '_', taps[0].layer).strip('_')
-        taken = [other.name for other in transfers]
-        if name in taken:
-            name = f'{name}_{i}'
-        transfers.append(Transfer(*taps, build_part(cfg['loss'], NSTLoss, 'loss'), name))
-    return transfers
+        Raises:
+            UserError: Where it has not.
+        """
+
+    @property
+    def teacher_taps(self) -> list[Tap]:
+        """list[Tap]: The teacher's maps that it needs."""
+        return []
+
+    @property
+    def needs_features(self) -> bool:
+        """bool: Whether it needs the feature maps that the teacher's heads see."""
+        return False
+
+    @abstractmethod
+    def watch(self, student: nn.Module) -> AbstractContextManager[Observation]:
+        """Record what it needs of the forward pass that runs inside the ``with`` block."""
+
+    @abstractmethod
+    def compare(
+        self, seen: Sequence[Tensor], observed: Observation, batch: Batch, lesson: Lesson
+    ) -> Tensor:
+        """Compute the loss, without the schedule's factor.
+
+        Args:
+            seen (Sequence[Tensor]): The observation's tensors, or views of them.
+            observed (Observation): What was recorded of the student.
+            batch (Batch): The student's batch.
+            lesson (Lesson): What the teacher made of it.
+
+        Returns:
+            Tensor: A scalar.
+        """

@@ -1,15 +1,13 @@
 """The loss of Neuron Selectivity Transfer."""
 
-import math
-
 import torch
-import torch.nn.functional as F
 from mmdet.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from nst_det.building import build_part
-from nst_det.errors import UserError
 from nst_det.models.losses.kernels import Kernel
+from nst_det.models.losses.map_pair import map_pair
+from nst_det.models.losses.transfer_loss import MapLoss
 
 NORM_FLOOR = 1e-6
 
@@ -55,26 +53,14 @@ def nst_mmd2(
     Raises:
         ValueError: Where a map is not 4-dimensional or the batch sizes differ.
     """
-    if student.ndim != 4 or teacher.ndim != 4 or len(student) != len(teacher):
-        raise ValueError(
-            'NST compares two maps (N, C, H, W) of one batch, got shapes '
-            f'{tuple(student.shape)} of the student and {tuple(teacher.shape)} of the teacher'
-        )
-    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
     with torch.autocast(student.device.type, enabled=False):
-        student, teacher = student.to(dtype), teacher.to(dtype)
-        if teacher.shape[2:] != student.shape[2:]:
-            teacher = F.interpolate(
-                teacher, student.shape[2:], mode='bilinear', align_corners=False
-            )
-        if mask is not None:
-            # A zero adds nothing to a norm or an inner product.
-            student, teacher = student.masked_fill(~mask, 0), teacher.masked_fill(~mask, 0)
+        # A zero adds nothing to a norm or an inner product.
+        student, teacher = map_pair(student, teacher, mask)
         return kernel.mmd2(selectivity_patterns(teacher), selectivity_patterns(student))
 
 
 @MODELS.register_module()
-class NSTLoss(nn.Module):
+class NSTLoss(MapLoss):
     r"""Neuron Selectivity Transfer, `Like What You Like <https://arxiv.org/abs/1707.01219>`_.
 
     .. math:: L = \frac{λ}{2} \cdot \frac{1}{N} \sum_n \mathrm{MMD}^2(F_T^n, F_S^n)
@@ -94,17 +80,12 @@ class NSTLoss(nn.Module):
         UserError: Where λ or a kernel's parameter is out of range, or the kernel is not known.
     """
 
+    method = 'nst'
+    measure = 'mmd2'
+    coefficient = 0.5
+
     def __init__(self, loss_weight: float = 50.0, kernel: dict | Kernel | None = None) -> None:
-        super().__init__()
-        if (
-            isinstance(loss_weight, bool)
-            or not isinstance(loss_weight, (int, float))
-            or not (math.isfinite(loss_weight) and loss_weight >= 0)
-        ):
-            raise UserError(
-                f'NSTLoss: loss_weight is {loss_weight!r}, expected a number of at least 0'
-            )
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight)
         self.kernel = build_part(
             dict(type='PolynomialKernel') if kernel is None else kernel, Kernel, 'kernel'
         )
@@ -124,4 +105,4 @@ class NSTLoss(nn.Module):
         return self.loss_weight / 2 * nst_mmd2(student, teacher, self.kernel, mask).mean()
 
     def extra_repr(self) -> str:
-        return f'loss_weight={self.loss_weight}, kernel={type(self.kernel).__name__}'
+        return f'{super().extra_repr()}, kernel={type(self.kernel).__name__}'

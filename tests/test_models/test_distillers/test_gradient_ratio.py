@@ -11,45 +11,46 @@ from torch.utils.checkpoint import checkpoint
 from nst_det.errors import UserError
 from nst_det.models.distillers.gradient_ratio import gradient_ratios
 from nst_det.models.distillers.tap import record
-from nst_det.models.distillers.transfer import build_transfers
+from nst_det.models.distillers.transfer_list import build_transfers
 from nst_det.models.losses import PolynomialKernel, nst_mmd2
 
 LABEL = 'backbone_inception_4b'
 
 
 def chain(*factors):
-    """Maps m1 = a·x, m2 = b·m1, …, and a view of each."""
+    """Maps m1 = a·x, m2 = b·m1, …, each tapped by one transfer, and a view of each."""
     x = torch.ones(1, 1, 2, 2, requires_grad=True)
     maps = []
     for factor in factors:
         maps.append((maps[-1] if maps else x) * factor)
-    return x, maps, [one.view_as(one) for one in maps]
+    return x, [[one] for one in maps], [[one.view_as(one)] for one in maps]
 
 
 def test_each_transfer_is_weighed_alone_at_its_own_map():
     _, maps, seen = chain(2.0, 3.0)
-    detection = 5 * maps[1].sum()
-    transferred = 6 * seen[0].sum() + 10 * seen[1].sum()
+    detection = 5 * maps[1][0].sum()
+    transferred = 6 * seen[0][0].sum() + 10 * seen[1][0].sum()
     ratios = gradient_ratios(detection, maps, transferred, seen)
     assert [ratio.item() for ratio in ratios] == pytest.approx([6 / 15, 10 / 5])
 
 
 def test_two_transfers_from_one_map_are_told_apart():
-    _, (one,), _ = chain(1.0)
-    seen = [one.view_as(one), one.view_as(one)]
-    ratios = gradient_ratios(one.sum(), [one, one], 2 * seen[0].sum() + 3 * seen[1].sum(), seen)
+    _, ([one],), _ = chain(1.0)
+    seen = [[one.view_as(one)], [one.view_as(one)]]
+    transferred = 2 * seen[0][0].sum() + 3 * seen[1][0].sum()
+    ratios = gradient_ratios(one.sum(), [[one], [one]], transferred, seen)
     assert [ratio.item() for ratio in ratios] == [2, 3]
 
 
 def test_a_map_that_detection_does_not_read_has_an_infinite_ratio():
     _, maps, seen = chain(1.0, 1.0)
-    assert gradient_ratios(maps[0].sum(), maps[1:], seen[1].sum(), seen[1:]) == [math.inf]
+    assert gradient_ratios(maps[0][0].sum(), maps[1:], seen[1][0].sum(), seen[1:]) == [math.inf]
 
 
 def test_no_gradient_is_left_and_the_graph_serves_the_backward_pass():
     x, maps, seen = chain(2.0)
-    loss = maps[0].square().sum() + seen[0].square().sum()
-    gradient_ratios(maps[0].square().sum(), maps, seen[0].square().sum(), seen)
+    loss = maps[0][0].square().sum() + seen[0][0].square().sum()
+    gradient_ratios(maps[0][0].square().sum(), maps, seen[0][0].square().sum(), seen)
     assert x.grad is None
     loss.backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 16.0))
@@ -58,25 +59,26 @@ def test_no_gradient_is_left_and_the_graph_serves_the_backward_pass():
 @pytest.mark.parametrize('slope', [1e-9, 1.0])
 def test_a_gradient_too_small_or_a_norm_too_large_for_half_precision_is_measured(slope):
     x = torch.ones(1, 1, 32, 32, dtype=torch.half, requires_grad=True)
-    (one,) = maps = [x * 1]
-    seen = [one.view_as(one)]
-    ratio = gradient_ratios(slope * one.float().sum(), maps, slope * seen[0].float().sum(), seen)
+    one = x * 1
+    seen = one.view_as(one)
+    losses = [slope * each.float().sum() for each in (one, seen)]
+    ratio = gradient_ratios(losses[0], [[one]], losses[1], [[seen]])
     assert ratio == [pytest.approx(1, rel=1e-3)]
 
 
 def test_reentrant_checkpointing_costs_the_reading_and_not_the_training():
     x, maps, seen = chain(2.0)
-    detection = checkpoint(lambda one: one.square(), maps[0], use_reentrant=True).sum()
+    detection = checkpoint(lambda one: one.square(), maps[0][0], use_reentrant=True).sum()
     with pytest.warns(UserWarning, match='with_cp=True'):
-        assert math.isnan(gradient_ratios(detection, maps, seen[0].sum(), seen)[0])
+        assert math.isnan(gradient_ratios(detection, maps, seen[0][0].sum(), seen)[0])
     detection.backward()
     assert x.grad is not None
 
 
 def test_other_checkpointing_is_measured_as_ever():
     x, maps, seen = chain(2.0)
-    detection = checkpoint(lambda one: one.square(), maps[0], use_reentrant=False).sum()
-    assert gradient_ratios(detection, maps, seen[0].sum(), seen)[0] == 0.25
+    detection = checkpoint(lambda one: one.square(), maps[0][0], use_reentrant=False).sum()
+    assert gradient_ratios(detection, maps, seen[0][0].sum(), seen)[0] == 0.25
     detection.backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 8.0))
 
@@ -119,11 +121,11 @@ def test_the_readings_are_mmd2_and_the_ratio_of_what_backward_brings(runner):
         own = losses_of(model.student, data)
     maps[0].retain_grad()
     model.parse_losses(own)[0].backward()
-    teacher, _ = model.open_teacher()(
+    lesson = model.open_teacher()(
         data['inputs'], data['data_samples'], model.data_preprocessor, [tap]
     )
     leaf = maps[0].detach().requires_grad_()
-    mmd2 = nst_mmd2(leaf, teacher[0], PolynomialKernel()).mean()
+    mmd2 = nst_mmd2(leaf, lesson.maps[tap], PolynomialKernel()).mean()
     (25 * mmd2).backward()  # λ/2
     torch.testing.assert_close(losses[f'mmd2_{LABEL}'], mmd2.detach())
     assert not losses[f'mmd2_{LABEL}'].requires_grad

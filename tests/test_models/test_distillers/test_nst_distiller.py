@@ -463,7 +463,7 @@ def test_a_random_teacher_is_had_by_asking_for_it(tiny_distiller):
             {'transfers': [dict(layer='backbone', lose=dict(type='NSTLoss'))]},
             "transfers[0] has no option 'lose': did you mean 'loss'",
         ),
-        ({'transfers': [dict(layer='neck[', loss={})]}, "layer is 'neck['"),
+        ({'transfers': [dict(layer='neck[', loss=dict(type='NSTLoss'))]}, "layer is 'neck['"),
         ({'init_cfg': dict(type='Normal')}, 'give it to the student'),
     ],
 )

@@ -1,0 +1,58 @@
+"""A transfer between one feature map of the student's and one of the teacher's."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from nst_det.models.distillers.lesson import Lesson
+from nst_det.models.distillers.map_area import align, inside
+from nst_det.models.distillers.tap import Tap, record
+from nst_det.models.distillers.transfer import Batch, Observation, Transfer
+from nst_det.models.losses import MapLoss
+
+
+class MapTransfer(Transfer):
+    """Makes a map of the student's like one of the teacher's.
+
+    Args:
+        student_tap (Tap): Where the student learns.
+        teacher_tap (Tap): What it learns from.
+        loss (MapLoss): Takes the student's and the teacher's map and the mask of the positions that
+            count, gives a scalar.
+        name (str): The loss's key among the student's losses.
+    """
+
+    def __init__(self, student_tap: Tap, teacher_tap: Tap, loss: MapLoss, name: str) -> None:
+        super().__init__(loss, name, student_tap.layer)
+        self.student_tap = student_tap
+        self.teacher_tap = teacher_tap
+
+    def check_student(self, detector: nn.Module) -> None:
+        self.student_tap.module(detector, 'student')
+
+    def check_teacher(self, detector: nn.Module) -> None:
+        self.teacher_tap.module(detector, 'teacher')
+
+    @property
+    def teacher_taps(self) -> list[Tap]:
+        return [self.teacher_tap]
+
+    @contextmanager
+    def watch(self, student: nn.Module) -> Iterator[Observation]:
+        with record(student, [self.student_tap], 'student') as tapped:
+            yield Observation(tapped)
+
+    def compare(
+        self, seen: Sequence[Tensor], observed: Observation, batch: Batch, lesson: Lesson
+    ) -> Tensor:
+        student_map = self.student_tap.as_map(seen[0], batch.shape, 'student')
+        teacher_map = align(
+            lesson.maps[self.teacher_tap],
+            lesson.canvas,
+            student_map.shape[2:],
+            batch.canvas,
+            batch.sizes,
+        )
+        mask = inside(batch.sizes, batch.canvas, student_map)
+        return self.loss(student_map, teacher_map, mask)

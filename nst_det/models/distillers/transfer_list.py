@@ -1,0 +1,70 @@
+"""Building the transfers that a config lists."""
+
+import re
+
+from nst_det.building import build_part, check_keys
+from nst_det.errors import UserError
+from nst_det.models.distillers.class_transfer import ClassTransfer
+from nst_det.models.distillers.map_transfer import MapTransfer
+from nst_det.models.distillers.tap import Tap
+from nst_det.models.distillers.transfer import Transfer
+from nst_det.models.losses import KDLoss, TransferLoss
+
+KEYS = ('layer', 'student_layer', 'teacher_layer', 'loss')
+
+
+def build_transfers(cfgs: list[dict]) -> list[Transfer]:
+    """Build the transfers of a distiller's config.
+
+    Args:
+        cfgs (list[dict]): Each with ``loss`` and, but for ``KDLoss``, ``layer`` (or
+            ``student_layer`` and ``teacher_layer``).
+
+    Raises:
+        UserError: Where a key is missing, unknown or wrong; it names the option's place.
+    """
+    if isinstance(cfgs, dict) or not isinstance(cfgs, (list, tuple)):
+        raise UserError(f'transfers is a {type(cfgs).__name__}, expected a list of dicts')
+    transfers: list[Transfer] = []
+    for i, cfg in enumerate(cfgs):
+        where = f'transfers[{i}]'
+        if not isinstance(cfg, dict):
+            raise UserError(f'{where} is {cfg!r}, expected a dict(layer=…, loss=…)')
+        check_keys(cfg, list(KEYS), where)
+        if 'loss' not in cfg:
+            raise UserError(f"{where} has no loss: give one, such as loss=dict(type='NSTLoss')")
+        loss = build_part(cfg['loss'], TransferLoss, 'loss')
+        taken = [other.name for other in transfers]
+        if isinstance(loss, KDLoss):
+            transfers.append(_class_transfer(cfg, loss, taken, where))
+        else:
+            taps = [_tap(cfg, role, where) for role in ('student', 'teacher')]
+            layer = re.sub(r'\W+', '_', taps[0].layer).strip('_')
+            name = _free(f'loss_{loss.method}_{layer}', taken)
+            transfers.append(MapTransfer(*taps, loss, name))
+    return transfers
+
+
+def _class_transfer(cfg: dict, loss: KDLoss, taken: list[str], where: str) -> ClassTransfer:
+    for key in KEYS[:3]:
+        if key in cfg:
+            raise UserError(
+                f'{where} gives KDLoss the option {key}: it compares class scores and taps no '
+                'layer, leave it out'
+            )
+    return ClassTransfer(loss, _free(f'loss_{loss.method}', taken))
+
+
+def _tap(cfg: dict, role: str, where: str) -> Tap:
+    given = [key for key in ('layer', f'{role}_layer') if key in cfg]
+    if len(given) != 1:
+        raise UserError(
+            f'{where} says {"both " if given else "neither "}layer'
+            f'{" and" if given else " nor"} {role}_layer: give layer, or student_layer '
+            'and teacher_layer'
+        )
+    return Tap(cfg[given[0]])
+
+
+def _free(name: str, taken: list[str]) -> str:
+    return f'{name}_{len(taken)}' if name in taken else name
