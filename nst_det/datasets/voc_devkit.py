@@ -2,11 +2,9 @@
 
 import glob
 import logging
-import math
 import os
 import os.path as osp
 import re
-import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from mmengine.logging import print_log
 from nst_det.errors import UserError, nearest
 
 from .shape_pictures import SHAPE_CLASSES
+from .voc_annotation import read_annotation
 
 
 @DATASETS.register_module()
@@ -97,30 +96,20 @@ class VOCDevkitDataset(VOCDataset):
             dict: The entry of :meth:`load_data_list`.
         """
         xml_path = img_info['xml_path']
-        try:
-            tree = ET.parse(xml_path)
-            width, height = _read_size(tree.getroot())
-            for number, obj in enumerate(tree.findall('object'), start=1):
-                self._check_object(obj, number, width, height, xml_path)
-            instances = self._parse_instance_info(tree)
-        except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: its encoding
-            state = 'is empty' if osp.getsize(xml_path) == 0 else f'is not valid XML ({error})'
-            raise UserError(
-                f'the annotation {osp.abspath(xml_path)} {state}: it is truncated or damaged'
-            ) from error
-        except OSError as error:
-            raise UserError(
-                f'cannot read the annotation {osp.abspath(xml_path)}: {error.strerror}'
-            ) from error
-        except _Fault as fault:
-            raise UserError(f'the annotation {osp.abspath(xml_path)} {fault}') from None
+        annotation = read_annotation(xml_path, self.cat2label)
+        width, height = annotation.width, annotation.height
+        self._left_out.update(annotation.others)
+        for obj in annotation.objects:
+            xmin, ymin, xmax, ymax = obj.box
+            if xmin < 1 or ymin < 1 or xmax > width or ymax > height:
+                self._beyond_image.append(f'{osp.basename(xml_path)} {obj.name!r}: {obj.box}')
         return dict(
             img_path=osp.join(self.sub_data_root, img_info['file_name']),
             img_id=img_info['img_id'],
             xml_path=xml_path,
             height=height,
             width=width,
-            instances=instances,
+            instances=self._parse_instance_info(annotation.tree),
         )
 
     def filter_data(self) -> list[dict]:
@@ -219,6 +208,11 @@ class VOCDevkitDataset(VOCDataset):
                     f'line {number} of the image-set list {path} is {line!r}, expected one image '
                     "name without spaces: VOC's per-class lists do not serve, 'trainval.txt' does"
                 )
+            if osp.isabs(line.strip()) or '..' in Path(line.strip()).parts:
+                raise UserError(
+                    f'line {number} of the image-set list {path} is {line!r}, which leads out of '
+                    'the devkit: expected the name of an image'
+                )
             img_ids += words
         if not img_ids:
             raise UserError(f'the image-set list {path} is empty, expected one image name per line')
@@ -240,41 +234,6 @@ class VOCDevkitDataset(VOCDataset):
             f'{folder} lacks {_enumerate([f"{name}{suffix}" for name in missing])} of the '
             f'{len(img_ids)} files that {osp.abspath(self.ann_file)} lists: {hint}'
         )
-
-    def _check_object(
-        self, obj: ET.Element, number: int, width: int, height: int, xml_path: str
-    ) -> None:
-        """Check one object's fields, and note what is not an error but worth saying."""
-        name = obj.findtext('name')
-        if not name:
-            raise _Fault(f'has no <name> in object {number}')
-        if name not in self.cat2label:
-            self._left_out[name] += 1
-            return
-        what = f'object {number} ({name!r})'
-        difficult = obj.findtext('difficult', default='0')
-        if difficult.strip() not in ('0', '1'):
-            raise _Fault(f'has {difficult!r} as <difficult> in {what}, expected 0 or 1')
-        box = obj.find('bndbox')
-        if box is None:
-            raise _Fault(f'has no <bndbox> in {what}')
-        xmin, ymin, xmax, ymax = (
-            int(_read_number(box, side, what)) for side in ('xmin', 'ymin', 'xmax', 'ymax')
-        )
-        corners = f'({xmin}, {ymin}, {xmax}, {ymax})'
-        if xmin >= xmax or ymin >= ymax:
-            # A box without width or height has no regression target: the loss would be NaN.
-            raise _Fault(
-                f'has a box without area in {what}: (xmin, ymin, xmax, ymax) = {corners}, '
-                'expected xmin < xmax and ymin < ymax'
-            )
-        if xmin > width or ymin > height or xmax < 1 or ymax < 1:
-            raise _Fault(
-                f'has a box outside the image in {what}: (xmin, ymin, xmax, ymax) = {corners} '
-                f'in {width} x {height} pixels'
-            )
-        if xmin < 1 or ymin < 1 or xmax > width or ymax > height:
-            self._beyond_image.append(f'{osp.basename(xml_path)} {what}: {corners}')
 
     def _log_findings(self) -> None:
         """Say what was left out and what looks odd."""
@@ -329,35 +288,6 @@ class VOCDevkitDataset(VOCDataset):
             f"VOCDetection('{where}', year='{year[1]}', image_set='{image_set}', "
             f'download=True)"{then}'
         )
-
-
-class _Fault(Exception):
-    """What is wrong with an annotation, to be said after its path."""
-
-
-def _read_size(root: ET.Element) -> tuple[int, int]:
-    """Read the image's width and height."""
-    size = root.find('size')
-    if size is None:
-        raise _Fault('has no <size>, expected the width and height of its image')
-    width, height = (int(_read_number(size, side, '<size>')) for side in ('width', 'height'))
-    if width <= 0 or height <= 0:
-        raise _Fault(f'says that its image is {width} x {height} pixels')
-    return width, height
-
-
-def _read_number(parent: ET.Element, tag: str, where: str) -> float:
-    """Read a child element that holds a finite number."""
-    text = parent.findtext(tag)
-    if text is None:
-        raise _Fault(f'has no <{tag}> in {where}')
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise _Fault(f'has {text!r} as <{tag}> in {where}, expected a number')
-    return number
 
 
 def _enumerate(names, limit: int = 4) -> str:

@@ -225,7 +225,7 @@ def test_a_missing_field_is_named_with_its_file(devkit, parent, child, said):
 @pytest.mark.parametrize(
     ('field', 'text', 'said'),
     [
-        ('size/height', '0', 'says that its image is 64 x 0 pixels'),
+        ('size/height', '0', 'says that the height of its image is 0 pixels'),
         ('size/height', 'tall', "has 'tall' as <height> in <size>, expected a number"),
         ('object/bndbox/xmin', 'nan', "has 'nan' as <xmin> in object 1 ('"),
         ('object/bndbox/xmin', '', "has '' as <xmin> in object 1 ('"),
@@ -253,7 +253,7 @@ def test_a_box_that_reaches_beyond_its_image_is_kept_and_logged(devkit, log):
     edit_xml(devkit, '000001', lambda root: set_box(root, xmin=0))
     dataset = build(devkit)
     assert dataset.get_data_info(0)['instances'][0]['bbox'][0] == -1
-    assert any('1 boxes' in line and '000001.xml object 1' in line for line in log)
+    assert any('1 boxes' in line and "000001.xml '" in line for line in log)
 
 
 def test_all_faulty_annotations_are_named_at_once(devkit):
@@ -388,3 +388,10 @@ def test_boxes_are_read_as_the_xml_says(shapes):
             for obj in ET.parse(info['xml_path']).findall('object')
         ]
         np.testing.assert_array_equal([obj['bbox'] for obj in info['instances']], boxes)
+
+
+@pytest.mark.parametrize('line', ['../../../etc/passwd', '/etc/passwd', 'a/../../b'])
+def test_a_list_that_leads_out_of_the_devkit_is_an_error(devkit, line):
+    path = devkit / 'VOC2007' / 'ImageSets' / 'Main' / 'trainval.txt'
+    path.write_text(f'000001\n{line}\n')
+    assert f"line 2 of the image-set list {path} is '{line}', which leads out" in fault_of(devkit)

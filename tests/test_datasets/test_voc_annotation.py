@@ -1,0 +1,169 @@
+"""Annotations from strangers."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nst_det.datasets.voc_annotation import (
+    LARGEST_FILE,
+    VOCObject,
+    parse_annotation,
+    read_annotation,
+)
+from nst_det.errors import UserError
+
+OBJECT = (
+    '<object><name>{name}</name>{difficult}<bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>'
+    '<xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>'
+)
+BOX = dict(name='cat', difficult='', xmin=10, ymin=20, xmax=30, ymax=40)
+
+
+def annotation(*objects, width=100, height=50, filename='000001.jpg'):
+    parts = ''.join(OBJECT.format(**{**BOX, **changes}) for changes in objects)
+    return (
+        f'<annotation><filename>{filename}</filename><size><width>{width}</width>'
+        f'<height>{height}</height></size>{parts}</annotation>'
+    ).encode()
+
+
+def fault_of(content):
+    with pytest.raises(UserError, match=r'^the annotation /[^\n]*some\.xml [^\n]+$') as caught:
+        parse_annotation(content, 'some.xml')
+    return str(caught.value)
+
+
+def test_what_is_missing_or_other_is_read_as_documented():
+    content = annotation({}, dict(name='tiger'), dict(difficult='<difficult>1</difficult>'))
+    read = parse_annotation(content, 'some.xml', classes={'cat'})
+    assert (read.width, read.height) == (100, 50)
+    box = (10, 20, 30, 40)
+    assert read.objects == [VOCObject('cat', box, False), VOCObject('cat', box, True)]
+    assert read.others == ['tiger']
+
+
+def test_an_image_may_have_no_objects():
+    assert parse_annotation(annotation(), 'some.xml').objects == []
+
+
+@pytest.mark.parametrize(
+    'filename', ['../../../etc/passwd', '/etc/passwd', 'C:\\boot.ini', '\u202e']
+)
+def test_the_file_name_that_it_spells_is_not_followed(filename):
+    assert parse_annotation(annotation({}, filename=filename), 'some.xml').objects
+
+
+LAUGHS = (
+    '<!DOCTYPE lolz [<!ENTITY l0 "lol">'
+    + ''.join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
+    + ']><annotation><size><width>&l9;</width><height>1</height></size></annotation>'
+)
+QUADRATIC = (
+    f'<!DOCTYPE a [<!ENTITY a "{"a" * 100_000}">]><annotation>{"&a;" * 100_000}</annotation>'
+)
+EXTERNAL = (
+    '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><object><name>&x;</name>'
+    '</object></annotation>'
+)
+REMOTE = '<!DOCTYPE a SYSTEM "http://127.0.0.1:1/a.dtd"><annotation/>'
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-16'])
+@pytest.mark.parametrize(
+    'content', [LAUGHS, QUADRATIC, EXTERNAL, REMOTE], ids=['laughs', 'quadratic', 'file', 'web']
+)
+def test_entities_are_neither_expanded_nor_fetched(content, encoding):
+    start = time.perf_counter()
+    fault_of(content.encode(encoding))
+    assert time.perf_counter() - start < 1
+
+
+def test_a_document_type_is_said():
+    assert 'declares a document type' in fault_of(EXTERNAL.encode())
+
+
+@pytest.mark.parametrize(
+    'side', ['0', '-5', '1e308', '65536', '10.5', 'nan', 'inf', '', '9' * 5000]
+)
+def test_an_absurd_size_of_the_image_is_refused(side):
+    assert 'width' in fault_of(annotation({}, width=side))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        (dict(xmin=30), 'without area'),
+        (dict(ymin=41), 'without area'),
+        (dict(xmin=101, xmax=110), 'outside the image'),
+        (dict(xmin=-50, xmax=-5), 'outside the image'),
+        (dict(xmin=-101), 'far beyond'),
+        (dict(ymax=101), 'far beyond'),
+        (dict(xmax='1e300'), 'far beyond'),
+        (dict(xmax='nan'), 'expected a number'),
+        (dict(xmax='-inf'), 'expected a number'),
+        (dict(xmax='0x20'), 'expected a number'),
+        (dict(difficult='<difficult>2</difficult>'), 'expected 0 or 1'),
+        (dict(name=''), 'has no <name>'),
+    ],
+)
+def test_a_box_that_cannot_be_is_refused(changes, said):
+    assert said in fault_of(annotation({}, changes))
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path):
+    with (tmp_path / 'some.xml').open('wb') as file:
+        file.truncate(LARGEST_FILE * 1000)
+    with pytest.raises(UserError, match='is larger than'):
+        read_annotation(str(tmp_path / 'some.xml'))
+
+
+def test_nesting_without_end_is_harmless():
+    fault_of(b'<a>' * 300_000)
+    fault_of(b'<a>' * 300_000 + b'</a>' * 300_000)
+
+
+# Any bytes at all: an annotation or a UserError.
+
+texts = st.sampled_from(
+    ['1', '0', '-1', '50', '1e9', 'nan', 'inf', '', ' 7 ', 'cat', '&lt;', '\u0661', '1_0', '٣']
+) | st.text(max_size=5).map(lambda text: text.replace('<', '').replace('&', ''))
+tags = st.sampled_from(
+    [
+        *('annotation', 'size', 'width', 'height', 'object', 'name', 'difficult', 'bndbox'),
+        *('xmin', 'ymin', 'xmax', 'ymax', 'part'),
+    ]
+)
+elements = st.recursive(
+    st.tuples(tags, texts).map(lambda one: f'<{one[0]}>{one[1]}</{one[0]}>'),
+    lambda inner: st.tuples(tags, st.lists(inner, max_size=6)).map(
+        lambda one: f'<{one[0]}>{"".join(one[1])}</{one[0]}>'
+    ),
+    max_leaves=25,
+)
+fields = st.fixed_dictionaries(
+    {}, optional=dict(name=texts, xmin=texts, ymin=texts, xmax=texts, ymax=texts, difficult=texts)
+)
+documents = (
+    elements.map(str.encode)
+    | st.builds(lambda objects: annotation(*objects), st.lists(fields, max_size=3))
+    | st.binary(max_size=200)
+    | st.tuples(st.integers(0, 400), st.binary(max_size=4)).map(
+        lambda cut: annotation({}, {})[: cut[0]] + cut[1] + annotation({}, {})[cut[0] + 1 :]
+    )
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents)
+def test_any_bytes_are_an_annotation_or_one_clear_line(content):
+    try:
+        read = parse_annotation(content, 'some.xml')
+    except UserError as error:
+        assert '\n' not in str(error) and 'some.xml' in str(error)
+    else:
+        for obj in read.objects:
+            xmin, ymin, xmax, ymax = obj.box
+            assert -read.width <= xmin < xmax <= 2 * read.width <= 2 * 65535
+            assert -read.height <= ymin < ymax <= 2 * read.height <= 2 * 65535
