@@ -511,10 +511,14 @@ def test_a_teachers_checkpoint_of_another_architecture_says_how_many_keys_fit(
 
 def test_a_teachers_file_that_is_no_checkpoint_is_one_clear_line(tiny_distiller, tmp_path):
     file = tmp_path / 'notes.pth'
-    for content in (b'', b'hello', b'PK\x03\x04 truncated'):
+    for content, fault in [
+        (b'', 'is empty, 0 bytes'),
+        (b'hello', 'cannot be read as a checkpoint'),
+        (b'PK\x03\x04 truncated', 'cannot be read as a checkpoint'),
+    ]:
         file.write_bytes(content)
         cfg = tiny_distiller(**{'model.teacher.checkpoint': str(file)})
-        with pytest.raises(UserError, match=r'^.*notes\.pth cannot be read as a checkpoint[^\n]*$'):
+        with pytest.raises(UserError, match=rf'^.*notes\.pth {fault}[^\n]*$'):
             MODELS.build(cfg.model).init_weights()
 
 
