@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from nst_det.checkpoints import read_state_dict
 from nst_det.configs import load_config
 from nst_det.datasets import SHAPE_CLASSES
+from nst_det.errors import UserError
 from nst_det.nst_config import Addition, add_nst
 
 slow = pytest.mark.slow
@@ -242,3 +243,62 @@ def test_a_family_learns_from_another(student, teacher, coco, shapes, folder):
 @pytest.mark.parametrize(('config', 'layer'), SEQUENCES)
 def test_a_transformers_sequence_is_learnt(config, layer, coco, shapes, folder):
     whole_way(config, config, coco, shapes, folder, [(layer, layer)])
+
+
+def knowledge_transfer(config: str, coco: Path, images: Path, folder: Path) -> Runner:
+    """Train a detector for an iteration by the class scores of a random one of its own kind."""
+    cfg = small(config, coco, images)
+    _without_downloads(cfg.model)
+    cfg.model = dict(
+        type='NSTDistiller',
+        student=cfg.model,
+        teacher=dict(config=dict(cfg.model), checkpoint='random'),
+        transfers=[dict(loss=dict(type='KDLoss'))],
+    )
+    cfg.work_dir = str(folder / 'work_dir')
+    cfg.experiment_name = cfg.visualizer.name = str(folder.name)
+    cfg.default_hooks.checkpoint.interval = -1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+@slow
+@pytest.mark.parametrize(
+    'config',
+    [
+        'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+        'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+        'retinanet/retinanet_r50_fpn_1x_coco.py',
+        'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+        'atss/atss_r50_fpn_1x_coco.py',
+        'gfl/gfl_r50_fpn_1x_coco.py',
+        'vfnet/vfnet_r50_fpn_1x_coco.py',
+        'rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+        'yolox/yolox_tiny_8xb8-300e_coco.py',
+        'reppoints/reppoints-moment_r50_fpn_1x_coco.py',
+    ],
+    ids=lambda config: config.split('/')[0],
+)
+def test_class_scores_are_learnt(config, coco, shapes, folder):
+    runner = knowledge_transfer(config, coco, shapes, folder)
+    losses = runner.message_hub.get_scalar('train/loss_kd').data[0]
+    assert len(losses) == 2
+    assert all(math.isfinite(value) and value > 0 for value in losses)
+
+
+@slow
+@pytest.mark.parametrize(
+    'config',
+    [
+        'detr/detr_r50_8xb2-150e_coco.py',
+        'tood/tood_r50_fpn_1x_coco.py',
+        'yolo/yolov3_d53_8xb8-320-273e_coco.py',
+        'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
+        'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
+    ],
+    ids=lambda config: config.split('/')[0],
+)
+def test_class_scores_that_cannot_be_softened_are_refused(config, coco, shapes, folder):
+    with pytest.raises(UserError, match=r'^KDLoss[^\n]*$'):
+        knowledge_transfer(config, coco, shapes, folder)
