@@ -91,7 +91,8 @@ class KDLoss(TransferLoss):
         """
         with torch.autocast(student.device.type, enabled=False):
             divergence = soft_divergence(student, teacher, self.temperature, sigmoid)
-        return self.loss_weight * divergence.sum() / (regions or max(len(student), 1))
+        divisor = max(len(student), 1) if regions is None else regions
+        return self.loss_weight * divergence.sum() / divisor
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, temperature={self.temperature}'
