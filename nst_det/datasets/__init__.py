@@ -3,6 +3,15 @@
 from .shape_pictures import SHAPE_CLASSES
 from .shapes_devkit import make_shapes_devkit
 from .transforms import LoadVerifiedImage
+from .voc_archives import prepare_devkit
+from .voc_check import check_devkit
 from .voc_devkit import VOCDevkitDataset
 
-__all__ = ['SHAPE_CLASSES', 'LoadVerifiedImage', 'VOCDevkitDataset', 'make_shapes_devkit']
+__all__ = [
+    'SHAPE_CLASSES',
+    'LoadVerifiedImage',
+    'VOCDevkitDataset',
+    'check_devkit',
+    'make_shapes_devkit',
+    'prepare_devkit',
+]

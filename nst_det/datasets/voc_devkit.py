@@ -4,7 +4,6 @@ import glob
 import logging
 import os
 import os.path as osp
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from nst_det.errors import UserError, nearest
 
 from .shape_pictures import SHAPE_CLASSES
 from .voc_annotation import read_annotation
+from .voc_archives import ARCHIVES
 
 
 @DATASETS.register_module()
@@ -275,18 +275,12 @@ class VOCDevkitDataset(VOCDataset):
                 'draw it with: python -c "from nst_det.datasets import make_shapes_devkit; '
                 f"make_shapes_devkit('{where}')\"{then}"
             )
-        year = re.search(
-            r'VOC(20(?:0[7-9]|1[0-2]))', osp.basename(osp.normpath(self.sub_data_root))
-        )
-        if year is None or not set(classes) <= set(VOCDataset.METAINFO['classes']):
+        year = osp.basename(osp.normpath(self.sub_data_root)).removeprefix('VOC')
+        if year not in ARCHIVES or not set(classes) <= set(VOCDataset.METAINFO['classes']):
             return 'correct data_root, data_prefix and ann_file, or put the devkit there'
-        image_set = 'trainval'
-        if year[1] == '2007' and osp.basename(self.ann_file).startswith('test'):
-            image_set = 'test'
         return (
-            f'download it with: python -c "from torchvision.datasets import VOCDetection; '
-            f"VOCDetection('{where}', year='{year[1]}', image_set='{image_set}', "
-            f'download=True)"{then}'
+            'download it with: python -c "from nst_det.datasets import prepare_devkit; '
+            f"prepare_devkit('{where}', ['{year}'])\"{then}"
         )
 
 

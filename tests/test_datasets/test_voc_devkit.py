@@ -119,14 +119,14 @@ def test_a_missing_devkit_names_the_folder_what_is_there_and_how_to_get_it(tmp_p
     message = fault_of(tmp_path / 'data' / 'VOCdevkit', classes=None)
     assert f'no VOC devkit at {tmp_path}/data/VOCdevkit/VOC2007' in message
     assert f'{tmp_path} holds photos' in message
-    assert f"VOCDetection('{tmp_path}/data', year='2007', image_set='trainval'" in message
+    assert f"prepare_devkit('{tmp_path}/data', ['2007'])" in message
 
 
 def test_a_missing_test_set_tells_how_to_get_the_test_set(devkit):
     (devkit / 'VOC2007' / 'ImageSets' / 'Main' / 'test.txt').unlink()
     message = fault_of(devkit, 'test', classes=None)
     assert f'no image-set list {devkit}/VOC2007/ImageSets/Main/test.txt' in message
-    assert "year='2007', image_set='test', download=True" in message
+    assert "prepare_devkit('" in message
 
 
 def test_missing_shapes_tell_how_to_draw_them(tmp_path):

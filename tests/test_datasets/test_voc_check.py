@@ -1,0 +1,94 @@
+"""Checking a devkit."""
+
+import tarfile
+from collections import Counter
+
+import pytest
+
+from nst_det.datasets.voc_check import check_devkit
+from nst_det.errors import UserError
+
+
+def faults_of(devkit):
+    return check_devkit(devkit, subset=True).faults
+
+
+def test_a_devkit_without_faults_has_none(devkit):
+    check = check_devkit(devkit.parent, subset=True)
+    assert check.faults == []
+    assert [row[:3] for row in check.rows] == [
+        ['VOC2007', name, images]
+        for name, images in [('train', 6), ('val', 2), ('trainval', 8), ('test', 4)]
+    ]
+    assert '| VOC2007 | trainval | 8 ' in str(check)
+
+
+def test_lists_of_another_length_than_vocs_are_a_fault_unless_asked_for(devkit):
+    faults = check_devkit(devkit).faults
+    assert len(faults) == 4 and "test.txt lists 4 images, VOC's own 4952" in faults[3]
+
+
+@pytest.mark.parametrize(
+    ('damage', 'said'),
+    [
+        (lambda year: (year / 'JPEGImages/000003.jpg').unlink(), 'cannot read the image'),
+        (lambda year: (year / 'Annotations/000003.xml').unlink(), 'cannot read the annotation'),
+        (lambda year: (year / 'Annotations/000003.xml').write_text('<a>'), 'is not valid XML'),
+        (lambda year: cut(year / 'JPEGImages/000003.jpg'), 'is truncated'),
+        (
+            lambda year: (year / 'JPEGImages/000003.jpg').write_bytes(b'GIF89a;'),
+            'cannot be decoded',
+        ),
+        (lambda year: swap(year), 'but its annotation says'),
+        (lambda year: shorten(year, 'trainval'), 'trainval.txt is not train.txt and val.txt'),
+        (lambda year: repeat(year, 'test'), 'test.txt lists images more than once'),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_its_file(devkit, damage, said):
+    damage(devkit / 'VOC2007')
+    faults = faults_of(devkit)
+    assert len(faults) == 1 and said in faults[0] and str(devkit) in faults[0]
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def swap(year):
+    path = year / 'Annotations/000003.xml'
+    path.write_text(path.read_text().replace('<width>64', '<width>65'))
+
+
+def shorten(year, name):
+    path = year / f'ImageSets/Main/{name}.txt'
+    path.write_text('\n'.join(path.read_text().split()[1:]))
+
+
+def repeat(year, name):
+    path = year / f'ImageSets/Main/{name}.txt'
+    path.write_text(path.read_text() + path.read_text().split()[0])
+
+
+def test_a_folder_without_a_devkit_is_said(tmp_path):
+    with pytest.raises(UserError, match='holds no devkit'):
+        check_devkit(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_genuine_annotations_are_vocs_in_number(shared, tmp_path):
+    year = tmp_path / 'VOC2007'
+    with tarfile.open(shared / 'data' / 'voc2007_subset' / 'annotations_all_9963.tar.xz') as tar:
+        tar.extractall(tmp_path, filter='data')
+    (year / 'ImageSets').mkdir(parents=True)
+    (tmp_path / 'Annotations_all').rename(year / 'Annotations')
+    (tmp_path / 'ImageSets_Main_full').rename(year / 'ImageSets' / 'Main')
+    check = check_devkit(tmp_path)
+    # As VOC2007's own statistics say; there are no images here, which is all that is wrong.
+    assert [row[1:7] for row in check.rows] == [
+        ['train', 2501, 2501, 7844, 1543, 0],
+        ['val', 2510, 2510, 7818, 1511, 0],
+        ['trainval', 5011, 5011, 15662, 3054, 0],
+        ['test', 4952, 4952, 14976, 2944, 0],
+    ]
+    kinds = Counter(fault.split(str(tmp_path))[0] for fault in check.faults)
+    assert kinds == {'cannot read the image ': 9963}
