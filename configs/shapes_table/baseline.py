@@ -1,0 +1,3 @@
+# Baseline: the student alone.
+_base_ = './_base_/student.py'
+method = 'Baseline'

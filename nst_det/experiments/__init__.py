@@ -1,0 +1,21 @@
+"""Experiments of many trainings: trials, and the table that their results make."""
+
+from .results_table import ResultsTable, Row, paper_rows
+from .table_picture import draw_table
+from .train_and_test import Tested, ToolCalls, train_and_test
+from .trial import Result, Trial, write_whole
+from .trial_queue import run_trials
+
+__all__ = [
+    'Result',
+    'ResultsTable',
+    'Row',
+    'Tested',
+    'ToolCalls',
+    'Trial',
+    'draw_table',
+    'paper_rows',
+    'run_trials',
+    'train_and_test',
+    'write_whole',
+]
