@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import nst_det  # noqa: F401  registers what the configs name
@@ -153,7 +154,7 @@ def read_config(path: str, options: dict) -> Config:
     if not isinstance(cfg.get('model'), dict) or 'type' not in cfg.model:
         raise UserError(f'{path} has no model with a type: give the config of a detector')
     try:
-        MODELS.build(cfg.model)
+        MODELS.build(deepcopy(cfg.model))  # mmdet's detectors write into it
     except UserError as error:
         raise UserError(f'{path}: {error}') from error
     return cfg
