@@ -7,5 +7,5 @@ method = 'NST on ImageNet, fine-tuned'
 # What you may want to change.
 pretrained = 'checkpoints/inception_bn_nst_imagenet.pth'  # see tools/convert_inception_bn.py
 
-start = dict(init_cfg=dict(type='Pretrained', checkpoint=pretrained), norm_eval=True)
+start = dict(init_cfg=dict(_delete_=True, type='Pretrained', checkpoint=pretrained), norm_eval=True)
 model = dict(backbone=dict(start, frozen_stages=2), roi_head=dict(shared_head=dict(start)))
