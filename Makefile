@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-TABLE_ROWS := baseline nst_linear nst_poly nst_gaussian
+TABLE_ROWS := baseline kd fitnet at nst_linear nst_poly nst_gaussian kd_nst kd_fitnet kd_at
 
 .PHONY: help setup demo table-demo test test-all lint clean
 help:

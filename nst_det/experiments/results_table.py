@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,9 +116,9 @@ class ResultsTable:
         for row in self.rows:
             spread = '' if row.std is None else f' ± {row.std:.1f}'
             lines.append([row.method, f'{row.mean:.1f}{spread}'])
-            lines[-1] += [_number(row.ap(name)) for name in self.classes]
+            lines[-1] += [f'{row.ap(name):.1f}' for name in self.classes]
             if row.method in self.paper:
-                lines.append(["the paper's", *map(_number, self.paper[row.method])])
+                lines.append(["the paper's", *(f'{value:.1f}' for value in self.paper[row.method])])
         return lines
 
     @property
@@ -141,10 +140,13 @@ class ResultsTable:
         for column, values in enumerate(
             [[row.mean for row in own], *([row.ap(c) for row in own] for c in self.classes)], 1
         ):
-            written = [-math.inf if math.isnan(value) else round(value, 1) for value in values]
-            top = max(written, default=-math.inf)
-            if len(own) > 1 and top > -math.inf:
-                places |= {(lines[id(r)], column) for r, v in zip(own, written) if v == top}
+            written = [round(value, 1) for value in values]
+            if len(own) > 1:
+                places |= {
+                    (lines[id(row)], column)
+                    for row, value in zip(own, written)
+                    if value == max(written)
+                }
         return places
 
     def _lines(self) -> list[tuple[int, Row]]:
@@ -248,10 +250,6 @@ def paper_rows(classes: Sequence[str]) -> dict[str, list[float]]:
                 f'{nearest(name, own)}; leave out --paper'
             )
     return {line['method']: [float(line[key]) for key in ('mAP', *classes)] for line in table}
-
-
-def _number(value: float) -> str:
-    return '–' if math.isnan(value) else f'{value:.1f}'
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -66,11 +66,14 @@ class Tested:
 
     Args:
         mAP (float): VOC mAP on the test images, from 0 to 1.
+        aps (dict[str, float]): AP by class; empty where the config's metric tells the mean alone,
+            as mmdet's ``VOCMetric`` does.
         checkpoint (Path): Its weights.
         predictions (Path): Its predictions, as ``tools/test.py --out`` writes them.
     """
 
     mAP: float
+    aps: dict[str, float]
     checkpoint: Path
     predictions: Path
 
@@ -108,6 +111,8 @@ def train_and_test(
     if 'pascal_voc/mAP' not in metrics:
         raise UserError(
             f'the test of {config} reports {", ".join(metrics)}, expected pascal_voc/mAP: give it '
-            "test_evaluator=dict(type='VOCMetric', metric='mAP', eval_mode='11points')"
+            "test_evaluator=dict(type='VOCDevkitMetric')"
         )
-    return Tested(metrics['pascal_voc/mAP'], checkpoint, predictions)
+    prefix = 'pascal_voc/AP/'
+    aps = {key.removeprefix(prefix): ap for key, ap in metrics.items() if key.startswith(prefix)}
+    return Tested(metrics['pascal_voc/mAP'], aps, checkpoint, predictions)

@@ -8,15 +8,11 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import mmengine
-from mmdet.registry import DATASETS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from nst_det.command_line import RUNNER_KEYS
 from nst_det.configs import load_config
 from nst_det.errors import UserError
-from nst_det.evaluation import class_aps
 from nst_det.experiments.train_and_test import ToolCalls, train_and_test
 
 
@@ -26,7 +22,7 @@ class Result:
 
     Args:
         mAP (float): VOC mAP on the test set, from 0 to 1.
-        aps (dict[str, float]): AP by class, ``nan`` of a class without objects.
+        aps (dict[str, float]): AP by class, of those that have objects.
         checkpoint (str): The weights that were tested.
         seconds (float): How long training and testing took, in the call that finished them.
     """
@@ -130,10 +126,8 @@ class Trial:
             os.replace(beside, self.config)
         call = ToolCalls(self.tools, self.log, environment, keep_open)
         tested = train_and_test(call, self.config, self.work_dir, resume=True)
-        init_default_scope(self.cfg.get('default_scope') or 'mmdet')
-        dataset = DATASETS.build(self.cfg.test_dataloader.dataset)
-        aps = class_aps(dataset, mmengine.load(tested.predictions))
-        result = Result(tested.mAP, aps, str(tested.checkpoint), time.time() - started)
+        seconds = time.time() - started
+        result = Result(tested.mAP, tested.aps, str(tested.checkpoint), seconds)
         write_whole(self.result_file, json.dumps(asdict(result), indent=1) + '\n')
         return result
 

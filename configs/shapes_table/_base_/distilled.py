@@ -5,11 +5,11 @@ _base_ = './student.py'
 teacher_config = '{{ fileDirname }}/../teacher.py'
 teacher_checkpoint = 'work_dirs/table_demo/teacher/seed0/epoch_24.pth'
 layer = 'backbone.inception_4b'
-# Each map's weight is what tools/suggest_weight.py --target 20 proposes of this teacher and the
-# untrained student; KD's is the paper's.
-kd = dict(loss=dict(type='KDLoss', loss_weight=1.0, temperature=4.0))
-fitnet = dict(layer=layer, loss=dict(type='FitNetLoss', loss_weight=100.0))
-at = dict(layer=layer, loss=dict(type='ATLoss', loss_weight=1000.0, mode='code'))
+# Every weight by one rule: what `tools/suggest_weight.py ROW --target 20` proposes of the untrained
+# student and this teacher.
+kd = dict(loss=dict(type='KDLoss', loss_weight=11.0, temperature=4.0))
+fitnet = dict(layer=layer, loss=dict(type='FitNetLoss', loss_weight=290.0))
+at = dict(layer=layer, loss=dict(type='ATLoss', loss_weight=2900.0, mode='code'))
 nst_linear = dict(
     layer=layer, loss=dict(type='NSTLoss', loss_weight=280.0, kernel=dict(type='LinearKernel'))
 )
