@@ -48,7 +48,7 @@ def test_a_table_of_two_rows_and_nothing_is_done_twice(tool, rows):
     ]
     assert [line['method'] for line in lines] == ['Baseline', 'NST']
     assert [float(line['mAP']) / 100 for line in lines] == [one['mAP'] for one in results]
-    assert 'circle' in lines[0]
+    assert 'star' in lines[0]
     assert 'seed=3' in Path('table/nst/seed3.py').read_text()
     assert Path('table/table.png').stat().st_size > 5000
     before = Path('table/nst/seed3.json').stat().st_mtime_ns
