@@ -1,0 +1,30 @@
+"""The fuzzing of the readers, some thousand inputs of it: `make fuzz INPUTS=…` tries any number."""
+
+import importlib.util
+import itertools
+import random
+import warnings
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location(
+    'fuzz_readers', Path(__file__).with_name('fuzz_readers.py')
+)
+fuzzing = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fuzzing)
+
+COUNTS = dict(annotation=4000, checkpoint=600)
+
+
+@pytest.mark.parametrize('reader', fuzzing.READERS)
+def test_damaged_files_are_read_or_refused_in_one_line(reader, tmp_path):
+    found = {True: 0, False: 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        damaged = itertools.islice(
+            fuzzing.inputs(reader, random.Random(0)), COUNTS.get(reader, 1000)
+        )
+        for content in damaged:
+            found[fuzzing.judge(reader, content, tmp_path)] += 1
+    assert min(found.values()) > 10  # the mutations are neither harmless nor hopeless
