@@ -59,6 +59,10 @@ def main() -> None:
     shown = {TITLES[name]: tested[name].predictions for name in (STUDENT, NST, TEACHER)}
     draw_comparison(shapes_test_set(devkit), shown, picture)
     print(f'detections on the first test images: {picture}')
+    report = work_dir / 'report.html'
+    trained = [str(folder) for folder in sorted(work_dir.iterdir()) if folder.is_dir()]
+    call('report', *trained, '-o', str(report), '--title', 'The demo: a student taught by NST')
+    print(f'\nall of it, to look at in a browser: {report}')
 
 
 def free_folder(wanted: Path) -> Path:

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
-from nst_det.models.distillers.map_area import align, image_sizes, inside, strides_of_map
+from nst_det.models.distillers.map_area import align, inside, strides_of_map
+from nst_det.models.distillers.map_transfer import MapTransfer
 from nst_det.models.distillers.tap import record
+from nst_det.models.distillers.transfer import Batch
 from nst_det.models.losses import Kernel, PolynomialKernel, nst_mmd2
 
 
@@ -76,15 +78,15 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
     Raises:
         UserError: Where the distiller has no such transfer, or a layer does not run.
     """
-    transfers = list(distiller.transfers)
+    transfers = [one for one in distiller.transfers if isinstance(one, MapTransfer)]
     if not transfers:
-        raise UserError('the distiller has no transfers: there is no layer to look at')
+        raise UserError('the distiller has no transfer between two layers: nothing to look at')
     training = distiller.training
     distiller.eval()
     try:
-        batch = distiller.data_preprocessor(pseudo_collate([data]), False)
-        images, samples = batch['inputs'], batch['data_samples']
-        teacher_maps, teacher_canvas = distiller.open_teacher()(
+        inputs = distiller.data_preprocessor(pseudo_collate([data]), False)
+        images, samples = inputs['inputs'], inputs['data_samples']
+        lesson = distiller.open_teacher()(
             images, samples, distiller.data_preprocessor, [one.teacher_tap for one in transfers]
         )
         taps = [one.student_tap for one in transfers]
@@ -92,25 +94,26 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
             distiller.student(images, samples, mode='tensor')
     finally:
         distiller.train(training)
-    canvas = images.shape[2:]
-    sizes = image_sizes(samples, canvas)
+    batch = Batch.of(images, samples, ignore_padding=True)
     picture = mmcv.imread(samples[0].img_path, channel_order='rgb')
     height, width = samples[0].metainfo.get('img_shape', picture.shape)[:2]
     picture = mmcv.imresize(picture, (width, height))
     views = []
-    for transfer, teacher_map, one in zip(transfers, teacher_maps, tapped):
-        student_map = transfer.student_tap.as_map(one, images.shape, 'student')
+    for transfer, one in zip(transfers, tapped):
+        student_map = transfer.student_tap.as_map(one, batch.shape, 'student')
         size = student_map.shape[2:]
-        teacher_map = align(teacher_map, teacher_canvas, size, canvas, sizes)
-        mask = inside(sizes, canvas, student_map)
+        teacher_map = align(
+            lesson.maps[transfer.teacher_tap], lesson.canvas, size, batch.canvas, batch.sizes
+        )
+        mask = inside(batch.sizes, batch.canvas, student_map)
         rows, columns = size if mask is None else (mask.any(3).sum(), mask.any(2).sum())
         crop = [m[0, :, :rows, :columns].float().cpu() for m in (teacher_map, student_map)]
         views.append(
             LayerView(
                 name=Path(samples[0].img_path).stem,
-                layer=transfer.student_tap.layer,
+                layer=transfer.layer,
                 image=picture,
-                strides=strides_of_map(canvas, size),
+                strides=strides_of_map(batch.canvas, size),
                 kernel=getattr(transfer.loss, 'kernel', None) or PolynomialKernel(),
                 teacher=crop[0],
                 students={title: crop[1]},

@@ -1,0 +1,6 @@
+"""A report on runs, to look at and to share."""
+
+from .page import collect, write_report
+from .run_folder import Run, read_runs
+
+__all__ = ['Run', 'collect', 'read_runs', 'write_report']
