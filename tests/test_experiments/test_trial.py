@@ -1,0 +1,81 @@
+"""What a trial accepts as its own on disk."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from nst_det.errors import UserError
+from nst_det.experiments import Result, Trial
+
+
+@pytest.fixture
+def trial(tiny_distiller, tmp_path):
+    def make(seed=0, **changes):
+        return Trial(
+            'NST', tiny_distiller(**changes), seed, tmp_path / 'table' / 'nst', Path('tools')
+        )
+
+    return make
+
+
+def begun(trial):
+    trial.config.parent.mkdir(parents=True)
+    trial.cfg.dump(trial.config)
+    return trial
+
+
+def test_a_trial_that_was_never_begun_has_no_result(trial):
+    trial().check()
+    assert trial().result() is None
+
+
+def test_its_own_config_is_known_again_from_disk(trial):
+    begun(trial())
+    trial().check()
+
+
+def test_names_that_a_config_uses_while_it_is_read_are_no_settings(trial):
+    begun(trial())
+    trial(method='another title', work_dir='elsewhere').check()
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ({'model.transfers.0.loss.loss_weight': 7.0}, r'loss_weight was 50\.0 and is 7\.0;'),
+        ({'train_dataloader.batch_size': 2}, r'batch_size was 4 and is 2;'),
+        ({'teacher_sha256': 'abc'}, r'teacher_sha256 was None and is abc;'),
+        ({'load_from': 'x.pth', 'log_level': 'INFO'}, r'\(and 1 more\)'),
+    ],
+)
+def test_another_config_is_refused_by_the_setting_that_differs(trial, change, said):
+    begun(trial())
+    with pytest.raises(UserError, match=said):
+        trial(**change).check()
+
+
+def test_another_seed_is_another_trial(trial):
+    begun(trial(0))
+    trial(1).check()
+    assert trial(1).cfg.randomness.seed == 1
+
+
+def test_a_training_without_its_config_is_refused(trial):
+    trial().work_dir.mkdir(parents=True)
+    with pytest.raises(UserError, match='is there without'):
+        trial().check()
+
+
+def test_a_result_reads_back(trial):
+    result = Result(mAP=0.25, aps=dict(star=0.5), checkpoint='epoch_4.pth', seconds=3.0)
+    begun(trial()).result_file.write_text(json.dumps(asdict(result)))
+    assert trial().result() == result
+
+
+@pytest.mark.parametrize('text', ['', '{"mAP": 0.5', '{"map": 0.5}', '[]'])
+def test_a_result_that_is_none_is_named(trial, text):
+    begun(trial()).result_file.write_text(text)
+    with pytest.raises(UserError, match=r'seed0\.json is no result of a trial'):
+        trial().result()
