@@ -5,10 +5,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nst_det.experiments.results_table import ResultsTable
+from nst_det.experiments.results_table import PAPER_LINE, ResultsTable
 
 LINE_HEIGHT = 0.32  # inches
-COLUMN_WIDTH = 0.75
+COLUMN_WIDTH = 0.85
 
 
 def draw_table(table: ResultsTable, out: Path) -> None:
@@ -52,7 +52,7 @@ def _draw_cells(axes: Axes, table: ResultsTable, cells: list[list[str]]) -> None
             cell.get_text().set_horizontalalignment('left')
         if line == 0 or (line, column) in best:
             cell.get_text().set_fontweight('bold')
-        if cells[line][0] == "the paper's":
+        if cells[line][0] == PAPER_LINE:
             cell.get_text().set(color='0.45', fontstyle='italic')
 
 

@@ -73,7 +73,7 @@ def test_the_papers_rows_come_only_when_asked_and_say_whose_they_are(table):
     assert 'paper' not in table.markdown()
     beside = ResultsTable(table.rows, 'Baseline', {'Baseline': [75.6, 75.0, 87.0]})
     lines = beside.cells()
-    assert lines[3] == ["the paper's", '75.6', '75.0', '87.0']
+    assert lines[3] == ["the paper's table 4", '75.6', '75.0', '87.0']
     assert (4, 1) in beside.best()  # never the paper's own line
     assert 'arXiv 1707.01219, not results of these runs' in beside.markdown()
 
