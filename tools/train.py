@@ -10,9 +10,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.checkpoints import check_fit, read_checkpoint, read_state_dict
+from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
 from nst_det.errors import UserError
+from nst_det.resuming import check_resumable, last_note, latest_training
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,16 +64,13 @@ def check_start(cfg: Config) -> None:
     Raises:
         UserError: Where it would write over another training, or resume what cannot be resumed.
     """
-    note = Path(cfg.work_dir) / 'last_checkpoint'
-    latest = note.read_text().strip() if note.is_file() else None
+    latest = last_note(cfg.work_dir)
     if cfg.get('resume'):
-        cfg.load_from = cfg.get('load_from') or latest
-        holds = read_checkpoint(cfg.load_from) if cfg.load_from else None
-        if cfg.load_from and not {'optimizer', 'message_hub'} <= set(holds):
-            raise UserError(
-                f'{cfg.load_from} holds weights and no training to resume: start from it by '
-                f'--cfg-options load_from={cfg.load_from}'
-            )
+        cfg.load_from = cfg.get('load_from') or latest_training(cfg.work_dir)
+        if cfg.load_from:
+            # It seeds what is drawn before the Runner reads it as well, such as the data's order.
+            seed = check_resumable(cfg.load_from).get('meta', {}).get('seed')
+            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     elif latest:
         raise UserError(
             f'{cfg.work_dir} holds a training already ({Path(latest).name}): go on with it by '

@@ -3,7 +3,7 @@
 One module a shim; its docstring says which upstream problem it answers and when it can go.
 """
 
-from . import checkpoints, cpu_distributed, mmcv_ops
+from . import checkpoints, cpu_distributed, data_workers, mmcv_ops, whole_checkpoints
 
 
 def apply() -> None:
@@ -11,3 +11,5 @@ def apply() -> None:
     mmcv_ops.apply()
     checkpoints.apply()
     cpu_distributed.apply()
+    data_workers.apply()
+    whole_checkpoints.apply()

@@ -1,3 +1,10 @@
-from .hooks import FiniteLossHook, TransferWeightHook
+from .hooks import CheckpointHook, DistSamplerSeedHook, FiniteLossHook, TransferWeightHook
+from .runner import EpochBasedTrainLoop
 
-__all__ = ['FiniteLossHook', 'TransferWeightHook']
+__all__ = [
+    'CheckpointHook',
+    'DistSamplerSeedHook',
+    'EpochBasedTrainLoop',
+    'FiniteLossHook',
+    'TransferWeightHook',
+]

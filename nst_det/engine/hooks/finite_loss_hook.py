@@ -3,7 +3,6 @@
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 
-from nst_det.errors import UserError
 from nst_det.models.losses.finite import check_finite
 
 
@@ -12,8 +11,7 @@ class FiniteLossHook(Hook):
     """Checks every iteration's losses, for a detector that is trained without a distiller.
 
     :class:`NSTDistiller` checks its own, before they reach the weights; this hook does the same for
-    any model, after the step but before any checkpoint is written. Nor does it let a checkpoint be
-    written whose weights are no numbers, which a gradient can do while the loss is still one.
+    any model, after the step but before any checkpoint is written.
     """
 
     priority = 'VERY_HIGH'
@@ -25,16 +23,3 @@ class FiniteLossHook(Hook):
             UserError: Where one is infinite or NaN.
         """
         check_finite(outputs or {}, runner.iter)
-
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Check the weights that are about to be written.
-
-        Raises:
-            UserError: Where one is infinite or NaN.
-        """
-        for name, value in checkpoint['state_dict'].items():
-            if value.is_floating_point() and not value.isfinite().all():
-                raise UserError(
-                    f'weights not finite after iteration {runner.iter}, such as {name}: not saved. '
-                    'Lower the learning rate or the loss weight, or clip gradients'
-                )

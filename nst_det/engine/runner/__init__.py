@@ -1,0 +1,3 @@
+from .loops import EpochBasedTrainLoop
+
+__all__ = ['EpochBasedTrainLoop']
