@@ -68,6 +68,7 @@ def tiny_config(shapes, tmp_path) -> Callable[..., Config]:
         cfg.train_cfg.max_epochs = cfg.train_cfg.val_interval = 2
         cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
         cfg.default_hooks.logger.interval = 1
+        cfg.custom_hooks = [one for one in cfg.custom_hooks if one.type != 'PatternFigureHook']
         cfg.log_level = 'ERROR'
         cfg.work_dir = str(tmp_path / 'work_dir')
         cfg.merge_from_dict(changes)

@@ -9,7 +9,11 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
 )
-custom_hooks = [dict(type='FiniteLossHook'), dict(type='NumClassCheckHook')]
+custom_hooks = [
+    dict(type='FiniteLossHook'),
+    dict(type='NumClassCheckHook'),
+    dict(type='EpochProgressHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

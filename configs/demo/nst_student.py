@@ -18,3 +18,5 @@ model = dict(
         dict(layer=layer, loss=dict(type='NSTLoss', loss_weight=loss_weight, kernel=kernel))
     ],
 )
+# A figure of what is learned, before and after, for the visualisers.
+custom_hooks = [*_base_.custom_hooks, dict(type='PatternFigureHook', interval=5)]

@@ -1,6 +1,15 @@
 from .checkpoint_hook import CheckpointHook
+from .epoch_progress_hook import EpochProgressHook
 from .finite_loss_hook import FiniteLossHook
+from .pattern_figure_hook import PatternFigureHook
 from .sampler_seed_hook import DistSamplerSeedHook
 from .transfer_weight_hook import TransferWeightHook
 
-__all__ = ['CheckpointHook', 'DistSamplerSeedHook', 'FiniteLossHook', 'TransferWeightHook']
+__all__ = [
+    'CheckpointHook',
+    'DistSamplerSeedHook',
+    'EpochProgressHook',
+    'FiniteLossHook',
+    'PatternFigureHook',
+    'TransferWeightHook',
+]

@@ -1,0 +1,81 @@
+"""What a training shows of itself: figures and curves through mmengine's visualisers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from PIL import Image
+
+from nst_det.engine import PatternFigureHook
+from nst_det.errors import UserError
+
+TRANSFER = 'backbone_inception_4b'
+
+
+@pytest.fixture
+def train(tiny_distiller, tmp_path):
+    """``train(hook, …)`` trains a tiny student for two epochs and gives its runner."""
+
+    def run(name: str, *hooks: dict, **changes) -> Runner:
+        cfg = tiny_distiller(work_dir=str(tmp_path / name), **changes)
+        cfg.custom_hooks = [*cfg.custom_hooks, *hooks]
+        cfg.train_cfg.val_begin = 99
+        cfg.visualizer.name = name  # a Visualizer of this name lives as long as the process
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        return runner
+
+    return run
+
+
+def test_a_figure_comes_every_so_many_epochs_and_the_training_is_the_same_without(train):
+    shown = train('shown', dict(type='PatternFigureHook', interval=2))
+    plain = train('plain')
+    pictures = sorted(Path(shown.work_dir).glob('*/vis_data/vis_image/*.png'))
+    assert [one.name for one in pictures] == ['patterns_backbone.inception_4b_2.png']
+    assert Image.open(pictures[0]).width > 800
+    own, other = shown.model.state_dict(), plain.model.state_dict()
+    assert all(torch.equal(own[key], other[key]) for key in other)
+
+
+def test_local_and_tensorboard_show_losses_mmd2_gradient_ratios_and_the_figure(train):
+    accumulator = pytest.importorskip(
+        'tensorboard.backend.event_processing.event_accumulator', reason='no TensorBoard'
+    )
+    backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+    runner = train(
+        'both',
+        dict(type='PatternFigureHook', interval=2, by_epoch=False),
+        **{'visualizer.vis_backends': backends, 'model.monitor_interval': 1},
+    )
+    runner.visualizer.close()
+    names = {f'loss_nst_{TRANSFER}', f'mmd2_{TRANSFER}', f'grad_ratio_{TRANSFER}', 'loss'}
+    (folder,) = Path(runner.work_dir).glob('*/vis_data')
+    lines = [json.loads(line) for line in (folder / 'scalars.json').read_text().splitlines()]
+    assert all(names <= set(line) for line in lines)
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    assert names <= set(events.Tags()['scalars'])
+    assert events.Tags()['images'] == ['patterns_backbone.inception_4b']
+    assert [one.step for one in events.Images('patterns_backbone.inception_4b')] == [2, 4]
+
+
+@pytest.mark.parametrize('interval', [0, -1, 2.5, True, 'often'])
+def test_an_interval_that_is_none_is_refused(interval):
+    with pytest.raises(UserError, match='expected a whole number of at least 1'):
+        PatternFigureHook(interval=interval)
+
+
+def test_a_plain_detector_has_no_patterns_to_show(tiny_config):
+    cfg = tiny_config('student')
+    cfg.custom_hooks = [dict(type='PatternFigureHook')]
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(UserError, match='the model is a FasterRCNN'):
+        runner.call_hook('before_train')
+
+
+def test_an_image_that_is_not_there_ends_the_training_before_it_begins(train):
+    with pytest.raises(UserError, match=r'there is no image .*gone\.jpg'):
+        train('gone', dict(type='PatternFigureHook', image='gone.jpg'))
