@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from nst_det.checkpoint_files import TRUST_OPTION, trust
+from nst_det.compat.cpu_distributed import use_cpus
 from nst_det.configs import load_config
 from nst_det.errors import UserError, nearest
 
@@ -146,8 +147,11 @@ def config_from(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config)
     cfg.launcher = args.launcher
     if args.launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise UserError('--launcher pytorch is for processes that torchrun starts: see its manual')
+        raise UserError(
+            '--launcher pytorch is for processes that torchrun starts: use tools/dist_train.sh'
+        )
     change(cfg, args.cfg_options)
+    use_cpus(cfg)
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader') or {}
         if loader.get('num_workers') == 0:

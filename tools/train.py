@@ -13,6 +13,7 @@ import nst_det  # noqa: F401  registers what the configs name
 from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
 from nst_det.errors import UserError
+from nst_det.parallel import check_parallel
 from nst_det.resuming import check_resumable, last_note, latest_training
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    check_parallel(cfg)
     check_start(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if cfg.get('load_from'):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
@@ -104,11 +105,14 @@ def expected_objects(scores: Tensor, sigmoid: bool) -> Tensor:
 
     Returns:
         Tensor: The sum of the positions' probabilities of an object (of their likeliest class with
-        sigmoids), at least 1: a scalar.
+        sigmoids), at least 1: a scalar. In distributed training it is each process's share of all
+        the processes' objects, so that the mean of their losses is that of the whole batch.
     """
     scores = scores.float()
     chance = scores.amax(1).sigmoid() if sigmoid else 1 - scores.softmax(1)[:, -1]
-    return chance.sum().clamp(min=1)
+    objects = chance.sum()
+    all_reduce(objects)
+    return objects.clamp(min=1) / get_world_size()
 
 
 def _rows(scores: Tensor, classes: int, mask: Tensor | None) -> Tensor:
