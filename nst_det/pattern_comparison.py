@@ -47,11 +47,12 @@ def compare_students(
     data = [load_image(cfg, image) for image in images]
     set_random_seed(cfg.get('randomness', {}).get('seed') or 0)
     distiller = MODELS.build(model)
-    distiller.init_weights()
     if before is not None:
         load_exactly(distiller.student, before, 'student')
-    elif cfg.get('load_from'):
-        load_state_dict(distiller, read_state_dict(cfg.load_from))
+    else:
+        distiller.init_weights()
+        if cfg.get('load_from'):
+            load_state_dict(distiller, read_state_dict(cfg.load_from))
     distiller.to(torch.device(device))
     first = [view_layers(distiller, one, 'before') for one in data]
     load_exactly(distiller.student, checkpoint, 'student')

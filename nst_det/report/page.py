@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -115,6 +116,7 @@ def collect(runs: Sequence[Run], title: str, say: Callable[[str], None] = print)
         ],
         notes=notes,
         gains=_gains(runs),
+        mean_gain=_mean_gain(_gains(runs)),
         table=_table(runs, classes, qualities),
         curves=[
             {
@@ -185,6 +187,14 @@ def _gains(runs: Sequence[Run]) -> list[dict]:
         for run, other in pairs
         if other is not None and run.score is not None and other.score is not None
     ]
+
+
+def _mean_gain(gains: Sequence[dict]) -> dict | None:
+    """Mean and sample standard deviation of the gains, where there are several."""
+    values = [one['gain'] for one in gains]
+    if len(values) < 2:
+        return None
+    return dict(mean=statistics.mean(values), std=statistics.stdev(values), count=len(values))
 
 
 def _table(

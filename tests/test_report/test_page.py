@@ -1,5 +1,6 @@
 """The report as a file: its numbers are the JSON's, it needs nothing else, and it works."""
 
+import copy
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from nst_det.errors import UserError
-from nst_det.report import read_runs, write_report
+from nst_det.report import collect, read_runs, write_report
 from nst_det.report.page import json_block
 
 
@@ -138,6 +139,17 @@ def test_a_test_set_that_has_moved_is_said_too(work_dirs, tmp_path):
     text = (tmp_path / 'report.html').read_text()
     assert 'The test set cannot be read' in text
     assert 'AP/circle' in text  # from the JSON
+
+
+def test_several_seeds_are_summed_up(runs):
+    for run in runs:
+        run.checkpoint = None  # spares the figures
+    assert collect(runs, '', quiet)['mean_gain'] is None
+    teacher, baseline, distilled = runs
+    other = copy.copy(distilled)
+    other.name, other.metrics = 'other', {'pascal_voc/mAP': baseline.score + 0.3}
+    gain = collect([teacher, baseline, distilled, other], '', quiet)['mean_gain']
+    assert gain == dict(mean=pytest.approx(0.2), std=pytest.approx(0.02**0.5), count=2)
 
 
 def test_the_json_block_cannot_end_its_script(runs):
