@@ -10,7 +10,7 @@ from mmdet.evaluation import bbox_overlaps
 from nst_det.errors import UserError
 from nst_det.evaluation import eval_voc_map
 
-MOST_POINTS = 150  # of a curve
+MOST_POINTS = 400  # of a curve
 
 
 @dataclass

@@ -29,7 +29,7 @@ function draw(where, series, x, y) {
     xaxis: axis(x), yaxis: axis(y), hovermode: 'x unified', showlegend: true,
     legend: { orientation: 'h', y: 1.02, yanchor: 'bottom' }, margin: { l: 50, r: 10, t: 10, b: 40 },
     paper_bgcolor: 'transparent', plot_bgcolor: 'transparent', font: { color: ink, family: 'system-ui, sans-serif', size: 13 },
-    hoverlabel: { bgcolor: style.getPropertyValue('--raised'), font: { color: ink } },
+    hoverlabel: { namelength: -1, bgcolor: style.getPropertyValue('--raised'), font: { color: ink } },
   }, { responsive: true, displaylogo: false, displayModeBar: false });
 }
 
