@@ -55,7 +55,12 @@ def read_state_dict(path: str, sha256: str | None = None) -> dict[str, Tensor]:
     if not isinstance(weights, dict) or not any(isinstance(v, Tensor) for v in weights.values()):
         raise UserError(f'{path} is not a checkpoint: it holds no weights by name')
     for key, value in weights.items():
-        if not isinstance(key, str) or not _is_plain(value):
+        if not isinstance(key, str):
+            raise UserError(
+                f'{path} is not a checkpoint: it holds weights by a {type(key).__name__} in place '
+                'of a name'
+            )
+        if not _is_plain(value):
             kind = value.type() if isinstance(value, Tensor) else type(value).__name__
             raise UserError(
                 f'{path} is not a checkpoint: among its weights {key!r:.80} is {kind}, expected '

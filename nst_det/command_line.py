@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from nst_det.building import check_hooks
 from nst_det.checkpoint_files import TRUST_OPTION, trust
 from nst_det.compat.cpu_distributed import use_cpus
 from nst_det.configs import load_config
@@ -152,6 +153,7 @@ def config_from(args: argparse.Namespace) -> Config:
         )
     change(cfg, args.cfg_options)
     use_cpus(cfg)
+    check_hooks(cfg.get('custom_hooks'))
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader') or {}
         if loader.get('num_workers') == 0:

@@ -114,8 +114,7 @@ def check_digest(path: Path, digest: str | None) -> None:
     """
     if digest is None:
         return
-    if not isinstance(digest, str) or not re.fullmatch('[0-9a-fA-F]{8,64}', digest):
-        raise UserError(f'{digest!r} is no digest of a file: give its SHA-256, 64 digits in hex')
+    check_spelling(digest)
     algorithm = DIGESTS.get(len(digest), 'sha256')
     found = hashlib.new(algorithm, usedforsecurity=False)
     with path.open('rb') as file:
@@ -125,4 +124,16 @@ def check_digest(path: Path, digest: str | None) -> None:
         raise UserError(
             f'{path} is not the file that was asked for: its {algorithm} is {found.hexdigest()}, '
             f'expected {digest}'
+        )
+
+
+def check_spelling(digest: object) -> None:
+    """Check that something is spelt as a digest is.
+
+    Raises:
+        UserError: Where it is not.
+    """
+    if not isinstance(digest, str) or not re.fullmatch('[0-9a-fA-F]{8,64}', digest):
+        raise UserError(
+            f'{digest!r:.80} is no digest of a file: give its SHA-256, 64 digits in hex'
         )

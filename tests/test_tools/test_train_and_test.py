@@ -126,7 +126,7 @@ def test_an_unknown_type_anywhere_in_the_config(tool, write, tiny_distiller):
         ('model.student.roi_head.bbox_head.num_classes=3', 'num_classes'),
         ('model.transfers.7.layer=neck', '--cfg-options do not fit the config'),
         ('optim_wrapper.optimiser.lr=1', "gives OptimWrapper the option 'optimiser'"),
-        ('model.teachr.config=x', "gives NSTDistiller the option 'teachr'"),
+        ('model.teachr.config=x', "NSTDistiller has no option 'teachr': did you mean 'teacher'"),
         ('model.transfers.0.loss.kernel.type=Poly', "unknown kernel 'Poly': choose from"),
     ],
 )

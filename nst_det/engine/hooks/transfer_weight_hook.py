@@ -1,16 +1,19 @@
 """Schedules: a transfer's weight that warms up, decays and stops."""
 
 import math
+import sys
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from nst_det.building import checked_options
 from nst_det.errors import UserError, nearest
 from nst_det.models.distillers import NSTDistiller
 
 
 @HOOKS.register_module()
+@checked_options
 class TransferWeightHook(Hook):
     """Multiplies the weights λ of an :class:`NSTDistiller`'s transfers by a factor of the time.
 
@@ -62,6 +65,11 @@ class TransferWeightHook(Hook):
         self.stop = None if stop is None else _number('stop', stop)
         if transfers is not None and (not transfers or not isinstance(transfers, (list, tuple))):
             raise _mistake('transfers', transfers, 'a list of student layers, or None for all')
+        for layer in transfers or ():
+            if not isinstance(layer, str):
+                raise _mistake('transfers', transfers, 'a list of student layers, or None for all')
+        if not isinstance(by_epoch, bool):
+            raise _mistake('by_epoch', by_epoch, 'True or False')
         self.by_epoch = by_epoch
         self.layers = transfers
         self._check_effect()
@@ -148,12 +156,12 @@ class TransferWeightHook(Hook):
             runner.message_hub.update_scalar(f'train/weight_{transfer.label}', transfer.weight)
 
 
-def _number(option: str, value: object, most: float = math.inf) -> float:
+def _number(option: str, value: object, most: float = sys.float_info.max) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        wanted = 'a number of at least 0' if most == math.inf else f'a number from 0 to {most}'
+        wanted = 'a number of at least 0' if most > 1 else f'a number from 0 to {most}'
         raise _mistake(option, value, wanted)
     return value
 
 
 def _mistake(option: str, value: object, wanted: str) -> UserError:
-    return UserError(f'TransferWeightHook: {option} is {value!r}, expected {wanted}')
+    return UserError(f'TransferWeightHook: {option} is {value!r:.80}, expected {wanted}')

@@ -11,18 +11,20 @@ from mmdet.structures import OptSampleList, SampleList
 from mmengine.logging import MessageHub, print_log
 from torch import Tensor, nn
 
+from nst_det.building import OptionError, checked_options, within
 from nst_det.errors import UserError
 from nst_det.models.distillers.gradient_ratio import check_interval, gradient_ratios
 from nst_det.models.distillers.noise_batch import count_channels
 from nst_det.models.distillers.teacher import Teacher, check_teacher, detector_config
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
 from nst_det.models.distillers.transfer import Batch, Observation, Transfer
-from nst_det.models.distillers.transfer_list import build_transfers
+from nst_det.models.distillers.transfer_list import build_transfers, places
 from nst_det.models.losses import FitNetLoss
 from nst_det.models.losses.finite import check_finite
 
 
 @MODELS.register_module()
+@checked_options
 class NSTDistiller(BaseDetector):
     """A detector in training that is taught by another one (NST, arXiv 1707.01219).
 
@@ -68,23 +70,34 @@ class NSTDistiller(BaseDetector):
         init_cfg: dict | None = None,
     ) -> None:
         if not isinstance(student, dict) or 'type' not in student:
-            raise UserError('student is no model dict with a type: give a detector config')
+            raise OptionError('student is no model dict with a type: give a detector config')
         if init_cfg is not None:
-            raise UserError('NSTDistiller takes no init_cfg: give it to the student')
+            raise OptionError('init_cfg is not for NSTDistiller: give it to the student')
         check_teacher(teacher)
+        if not isinstance(ignore_padding, bool):
+            raise OptionError(f'ignore_padding is {ignore_padding!r}, expected True or False')
+        check_interval(monitor_interval)
         if data_preprocessor is not None:
+            if not isinstance(data_preprocessor, dict) or 'type' not in data_preprocessor:
+                raise OptionError(
+                    f'data_preprocessor is {data_preprocessor!r:.80}, expected a dict with a type'
+                )
             student = {'data_preprocessor': data_preprocessor, **student}
+        with torch.random.fork_rng():  # the student's random numbers must not depend on the losses
+            built = build_transfers(transfers)
         detector = MODELS.build(student)
         super().__init__(data_preprocessor=detector.data_preprocessor)
         # Not by attribute, which would make the student a child and prefix all its names.
         self.__dict__['student'] = detector
         for registry in ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set'):
             self.__dict__[registry] = detector.__dict__[registry]
-        self.__dict__['transfers'] = build_transfers(transfers)
-        for transfer in self.transfers:
-            transfer.check_student(detector)
+        self.__dict__['transfers'] = built
+        self.transfer_cfgs = transfers
+        for transfer, place in zip(self.transfers, places(transfers, 'student')):
+            with within(place):
+                transfer.check_student(detector)
         self.ignore_padding = ignore_padding
-        self.monitor_interval = check_interval(monitor_interval)
+        self.monitor_interval = monitor_interval
         self.teacher_cfg = teacher
         self.teacher: Teacher | None = None
         self.__dict__[NAME] = TrainedLosses()
@@ -225,8 +238,9 @@ class NSTDistiller(BaseDetector):
         """
         if self.teacher is None:
             teacher = Teacher(**self.teacher_cfg)
-            for transfer in self.transfers:
-                transfer.check_teacher(teacher.detector)
+            for transfer, place in zip(self.transfers, places(self.transfer_cfgs, 'teacher')):
+                with within(place):
+                    transfer.check_teacher(teacher.detector)
             anchor = next(self.parameters())
             teacher.detector.to(anchor.device, anchor.dtype)
             self.teacher = teacher

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from os import PathLike
 
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from nst_det.building import check_keys
+from nst_det.building import OptionError, check_keys, within
 from nst_det.checkpoints import load_exactly
 from nst_det.configs import load_config
+from nst_det.download import check_spelling
 from nst_det.errors import UserError
 from nst_det.models.distillers.class_scores import classifier
 from nst_det.models.distillers.image_view import ImageView
@@ -126,15 +128,15 @@ def detector_config(config: str | dict) -> ConfigDict:
     """
     if isinstance(config, str):
         config = load_config(config)
-    whole = config if hasattr(config, 'get') else {}
+    whole = config if isinstance(config, (dict, Config)) else {}
     model = whole.get('model', whole)
-    if 'type' not in model:
+    while isinstance(model, dict) and model.get('type') == 'NSTDistiller':
+        model = model.get('student')
+    if not isinstance(model, dict) or 'type' not in model:
         raise UserError(
             f'teacher.config is {config!r:.80}, expected the path of a config, '
             "'mmdet::…' or a model dict with a type"
         )
-    while model['type'] == 'NSTDistiller':
-        model = model['student']
     if 'data_preprocessor' in whole:
         model = {'data_preprocessor': whole['data_preprocessor'], **model}
     return ConfigDict(model)
@@ -147,12 +149,20 @@ def check_teacher(cfg: dict) -> None:
         UserError: Where it has no config or no checkpoint, or a key that nothing reads.
     """
     if not isinstance(cfg, dict):
-        raise UserError(f'teacher is {cfg!r}, expected dict(config=…, checkpoint=…)')
+        raise OptionError(f'teacher is {cfg!r:.80}, expected dict(config=…, checkpoint=…)')
     check_keys(cfg, ['config', 'checkpoint', 'sha256'], 'teacher')
     if 'config' not in cfg:
-        raise UserError('teacher has no config: give a path, an mmdet::… name or a model dict')
-    if not cfg.get('checkpoint'):
-        raise UserError(
+        raise OptionError('teacher has no config: give a path, an mmdet::… name or a model dict')
+    if not isinstance(cfg['config'], str):
+        detector_config(cfg['config'])
+    checkpoint = cfg.get('checkpoint')
+    if not checkpoint:
+        raise OptionError(
             'teacher has no checkpoint, and an untrained teacher teaches nothing: give the path or '
             f"URL of its weights, or checkpoint='{RANDOM}' if that is what you want"
         )
+    if not isinstance(checkpoint, (str, PathLike)):
+        raise OptionError(f'teacher.checkpoint is {checkpoint!r:.80}, expected a path or URL')
+    if cfg.get('sha256') is not None:
+        with within('teacher.sha256'):
+            check_spelling(cfg['sha256'])

@@ -93,7 +93,7 @@ class ATLoss(MapLoss):
     def __init__(self, loss_weight: float = 1000.0, mode: str = 'code') -> None:
         super().__init__(loss_weight)
         if mode not in MODES:
-            raise UserError(f'ATLoss: unknown mode {mode!r}: {nearest(str(mode), MODES)}')
+            raise UserError(f'ATLoss: mode is {mode!r:.80}: {nearest(str(mode), MODES)}')
         self.mode = mode
         self.coefficient = 0.5 if mode == 'paper' else 1.0
 

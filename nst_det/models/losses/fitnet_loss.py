@@ -8,6 +8,8 @@ from nst_det.errors import UserError
 from nst_det.models.losses.map_pair import map_pair
 from nst_det.models.losses.transfer_loss import MapLoss
 
+MOST = 2**16  # channels; a larger number is a slip, and its regressor would fill the memory
+
 
 @MODELS.register_module()
 class FitNetLoss(MapLoss):
@@ -43,11 +45,11 @@ class FitNetLoss(MapLoss):
         given = dict(student_channels=student_channels, teacher_channels=teacher_channels)
         for option, value in given.items():
             if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int) or value < 1
+                isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST
             ):
                 raise UserError(
-                    f'FitNetLoss: {option} is {value!r}, expected a whole number of at least 1, or '
-                    'None to have it found out'
+                    f'FitNetLoss: {option} is {value!r:.80}, expected a whole number from 1 to '
+                    f'{MOST}, or None to have it found out'
                 )
         if (student_channels is None) != (teacher_channels is None):
             raise UserError(

@@ -1,6 +1,6 @@
 """The kernels of NST: what it means for two selectivity patterns to be alike."""
 
-import math
+import sys
 from abc import ABC, abstractmethod
 
 import torch
@@ -137,4 +137,5 @@ class GaussianKernel(Kernel):
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max

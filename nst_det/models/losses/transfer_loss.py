@@ -1,6 +1,6 @@
 """What every loss of a transfer has: a weight, and a name for what it measures."""
 
-import math
+import sys
 
 from torch import nn
 
@@ -34,7 +34,7 @@ class TransferLoss(nn.Module):
         """Check an option that has to be a finite number of at least 0, or above a bound."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         in_range = number and (value >= 0 if above is None else value > above)
-        if not (in_range and math.isfinite(value)):
+        if not (in_range and value <= sys.float_info.max):
             wanted = 'of at least 0' if above is None else f'greater than {above:g}'
             raise UserError(
                 f'{type(self).__name__}: {option} is {value!r}, expected a number {wanted}'
