@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 from mmengine.model import PretrainedInit, update_init_info
 from torch import Tensor, nn
 
-from nst_det.checkpoints import read_state_dict
 from nst_det.errors import UserError
+from nst_det.models.backbones.published_weights import OWN, PublishedWeights, read_published
 
 
 class PretrainedLayers(PretrainedInit):
@@ -18,6 +18,7 @@ class PretrainedLayers(PretrainedInit):
     mmengine's ``Pretrained`` logs what it could not load and trains on with random weights; this
     is what `InceptionSequence` puts in its place. Weights of the network's other layers are left
     to the module that has them; those of no layer, such as a classifier's, are named in a warning.
+    The file may have this package's names, or those of published ones: see `read_published`.
 
     Args:
         checkpoint (str): Path or URL.
@@ -32,7 +33,8 @@ class PretrainedLayers(PretrainedInit):
             UserError: If the file does not hold every weight of the module in its shape, or is of
                 the other variant. The module is unchanged then.
         """
-        weights = read_state_dict(self.checkpoint)
+        published = read_published(self.checkpoint)
+        weights = published.weights
         if self.prefix is not None:
             prefix = self.prefix.rstrip('.') + '.'
             weights = {
@@ -42,7 +44,7 @@ class PretrainedLayers(PretrainedInit):
             }
         self._check_variant(module, weights)
         self._check_shapes(module, weights)
-        self._report(module, weights)
+        self._report(module, weights, published)
         share = {key: weights[key] for key in module.state_dict() if key in weights}
         module.load_state_dict(share)
         if hasattr(module, '_params_init_info'):
@@ -80,7 +82,9 @@ class PretrainedLayers(PretrainedInit):
                 "checkpoint of this width and variant, with this network's own key names"
             )
 
-    def _report(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    def _report(
+        self, module: nn.Module, weights: Mapping[str, Tensor], published: PublishedWeights
+    ) -> None:
         own = module.state_dict().keys()
         other = [key for key in weights if key not in own]
         foreign = [key for key in other if not _belongs(key, module.network_children)]
@@ -89,6 +93,17 @@ class PretrainedLayers(PretrainedInit):
             f'{self.checkpoint}; {len(other) - len(foreign)} are of other layers of Inception-BN',
             logger='current',
         )
+        if published.family != OWN:
+            unused = ', '.join(published.classifier)
+            print_log(
+                f'{self.checkpoint} has the names of {published.family} files'
+                + (f'; its classifier stays unused: {unused}' if unused else '')
+                + (
+                    f'; {len(published.added)} convolutions in it have no bias, 0 here'
+                    * bool(published.added)
+                ),
+                logger='current',
+            )
         if foreign:
             print_log(
                 f'{len(foreign)} weights of {self.checkpoint} are of no layer of Inception-BN and '

@@ -1,0 +1,83 @@
+"""Convert published Inception-BN weights into a checkpoint of this package's names.
+
+Takes PyTorch's bninception files and MXNet's .params (those of the authors of NST among them). Not
+needed for training: init_cfg=dict(type='Pretrained', checkpoint=…) takes such files as they are.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from nst_det.command_line import run
+from nst_det.errors import UserError
+from nst_det.models import InceptionBN
+from nst_det.models.backbones.inception_blocks import VARIANTS
+from nst_det.models.backbones.published_weights import (
+    OWN,
+    fold_normalisation,
+    normalisation,
+    read_published,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('input', metavar='IN', help='the published file: a path or URL')
+    parser.add_argument('output', metavar='OUT', help='the checkpoint to write; must not exist yet')
+    parser.add_argument(
+        '--fold-bn-data',
+        action='store_true',
+        help="make MXNet's input norm do nothing, and print the data_preprocessor that does its "
+        'work: faster, and an image is then padded with its mean',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    output = Path(args.output)
+    if output.exists():
+        raise UserError(f'{output} exists already: choose another name, or move it away')
+    if not output.parent.is_dir():
+        raise UserError(
+            f'there is no folder {output.parent.absolute()} to write {output.name} into'
+        )
+    published = read_published(args.input)
+    weights = published.weights
+    if published.family == OWN:
+        raise UserError(
+            f'{args.input} holds none of the names of bninception or MXNet files: it is of this '
+            'package already, or of another network'
+        )
+    variant = 'mxnet' if published.family == 'mxnet' else 'caffe'
+    print(f'{args.input}: {published.family} names, so variant={variant!r}')
+    if args.fold_bn_data:
+        if 'bn_data.weight' not in weights:
+            raise UserError(f'--fold-bn-data: {args.input} has no bn_data, only MXNet files have')
+        eps = VARIANTS[variant].eps
+        mean, std = (
+            [round(value, 5) for value in values] for values in normalisation(weights, eps)
+        )
+        weights = fold_normalisation(weights, eps)
+        print(f'bn_data folded: data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb=True)')
+    network = InceptionBN(variant=variant, out_layers=('5b',)).state_dict()
+    needed = [key for key in network if not key.endswith('num_batches_tracked')]
+    missing = [key for key in needed if key not in weights]
+    print(f'{len(weights) - len(published.added)} tensors converted to their names here')
+    if published.added:
+        print(f'{len(published.added)} convolutions have no bias: 0 written')
+    if published.classifier:
+        print(f'left out, the classifier: {", ".join(published.classifier)}')
+    if missing:
+        print(
+            f'the file ends early: {len(missing)} of {len(needed)} are not in it, from {missing[0]}'
+        )
+    partial = output.with_name(output.name + '.part')
+    torch.save(dict(state_dict=weights, meta=dict(source=args.input, variant=variant)), partial)
+    partial.rename(output)
+    print(f'written: {output}')
+
+
+if __name__ == '__main__':
+    run(main)
