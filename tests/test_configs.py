@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.structures import InstanceData
 
 from nst_det.configs import load_config
 from nst_det.errors import UserError
@@ -79,3 +83,28 @@ def test_a_config_that_is_no_python_is_one_clear_line(tmp_path):
     file.write_text('model = dict(\n')
     with pytest.raises(UserError, match=r'^config \S+ cannot be read: [^\n]*$'):
         load_config(str(file))
+
+
+def test_a_resnet_101_teaches_the_student_at_its_stride_16_map():
+    model = load_config(str(CONFIGS / 'faster_rcnn_nst_r101_voc.py')).model
+    teacher = load_config(model.teacher.config).model
+    assert teacher.backbone.depth == teacher.roi_head.shared_head.depth == 101
+    for part in (teacher.backbone, teacher.roi_head.shared_head):
+        part.init_cfg = None  # no download
+    model.teacher = dict(config=teacher, checkpoint='random')
+    distiller = MODELS.build(model)
+    distiller.init_weights()
+    samples = [DetDataSample(metainfo=dict(img_shape=(96, 128), scale_factor=(1, 1)))]
+    samples[0].gt_instances = InstanceData(
+        bboxes=HorizontalBoxes([[8.0, 8, 60, 60]]), labels=torch.tensor([3])
+    )
+    losses = distiller.loss(100 * torch.randn(1, 3, 96, 128), samples)
+    losses['loss_nst_backbone_inception_4b'].backward()
+    assert distiller.student.backbone.conv1.conv7x7.conv.weight.grad.abs().sum() > 0
+
+
+def test_the_fine_tuned_row_takes_mxnets_weights_in_mxnets_geometry():
+    model = load_config(str(CONFIGS / 'voc_table4' / 'finetune_nst.py')).model
+    assert model.backbone.variant == model.roi_head.shared_head.variant == 'mxnet'
+    assert model.data_preprocessor.bgr_to_rgb
+    assert model.data_preprocessor.mean == [0, 0, 0]
