@@ -62,7 +62,7 @@ distillers = st.fixed_dictionaries(
     ),
     optional=dict(ignore_padding=st.booleans(), monitor_interval=st.integers(0, 99)),
 )
-hooks = st.fixed_dictionaries(
+weight_hooks = st.fixed_dictionaries(
     dict(
         type=st.just('TransferWeightHook'),
         warmup=st.integers(1, 9),
@@ -78,6 +78,11 @@ hooks = st.fixed_dictionaries(
         priority=st.just('LOW'),
     ),
 )
+figure_hooks = st.fixed_dictionaries(
+    dict(type=st.just('PatternFigureHook')),
+    optional=dict(interval=st.integers(1, 9), by_epoch=st.booleans(), image=st.just('a.jpg')),
+)
+hooks = weight_hooks | figure_hooks | st.just(dict(type='FiniteLossHook'))
 values = st.sampled_from(
     [
         *(None, True, '', 'text', '[', 'os.system', 0, -1, 7, 2.5, -0.5, 10**400, -(10**400)),

@@ -7,11 +7,13 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from nst_det.building import checked_options
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
 
 
 @HOOKS.register_module()
+@checked_options
 class PatternFigureHook(Hook):
     """Gives the visualisers a figure of teacher's and student's patterns every so often.
 
@@ -26,7 +28,7 @@ class PatternFigureHook(Hook):
         image (str, optional): The image file. Defaults to None, the first one of the validation.
 
     Raises:
-        UserError: Where the interval is no whole number of at least 1.
+        UserError: Where an option is of another type, or the interval less than 1.
     """
 
     priority = 'LOW'
@@ -34,8 +36,16 @@ class PatternFigureHook(Hook):
     def __init__(self, interval: int = 1, by_epoch: bool = True, image: str | None = None) -> None:
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
             raise UserError(
-                f'PatternFigureHook: interval is {interval!r}, expected a whole number of at least '
-                '1; leave the hook out for no figures'
+                f'PatternFigureHook: interval is {interval!r:.80}, expected a whole number of at '
+                'least 1; leave the hook out for no figures'
+            )
+        if not isinstance(by_epoch, bool):
+            raise UserError(
+                f'PatternFigureHook: by_epoch is {by_epoch!r:.80}, expected True or False'
+            )
+        if image is not None and (not isinstance(image, str) or not image):
+            raise UserError(
+                f'PatternFigureHook: image is {image!r:.80}, expected the path of a file'
             )
         self.interval = interval
         self.by_epoch = by_epoch
