@@ -1,27 +1,16 @@
 """The report: one HTML file that needs nothing else."""
 
-import base64
 import json
 import math
-import statistics
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mmdet.registry import DATASETS
-from mmengine.registry import init_default_scope
-
 from nst_det.errors import UserError
-from nst_det.pattern_comparison import compare_students
-from nst_det.report.config_summary import commands, environment, summarize
-from nst_det.report.curves import term_charts, training_charts
-from nst_det.report.detection_quality import ClassQuality, ground_truth, quality_by_class
-from nst_det.report.gallery import THRESHOLD, build_gallery, choose_runs
-from nst_det.report.run_folder import DISTILLED, Run, baseline_of
-from nst_det.version import __version__
-from nst_det.visualization import write_figures
+from nst_det.report.contents import collect
+from nst_det.report.run_folder import Run
 
 HERE = Path(__file__).parent
+GENERATOR = 'name="generator" content="nst_det'  # as the template says
 
 
 def write_report(
@@ -41,7 +30,8 @@ def write_report(
         say (Callable): Is told what is going on. Defaults to ``print``.
 
     Raises:
-        UserError: Where plotly or Jinja, which the report is made with, is not installed.
+        UserError: Where plotly or Jinja, which the report is made with, is not installed, or the
+            file is there already and no report.
     """
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -50,6 +40,8 @@ def write_report(
         raise UserError(
             f'the report needs {error.name}: pip install plotly jinja2 scikit-learn'
         ) from error
+    if out.exists() and GENERATOR not in out.read_text(encoding='utf-8', errors='replace')[:4000]:
+        raise UserError(f'{out} is there already and no report: choose another name by -o')
     data = collect(runs, title, say)
     templates = Environment(
         loader=FileSystemLoader(HERE),
@@ -70,76 +62,6 @@ def write_report(
     out.write_text(page, encoding='utf-8')
 
 
-def collect(runs: Sequence[Run], title: str, say: Callable[[str], None] = print) -> dict:
-    """Gather all that the report shows; it is also what its JSON block holds, but the pictures.
-
-    Args:
-        runs (Sequence[Run]): The runs.
-        title (str): The heading.
-        say (Callable): Is told what is going on. Defaults to ``print``.
-
-    Returns:
-        dict: Plain values, as the template and the script in the page read them.
-    """
-    say('reading the test set')
-    notes: list[str] = []
-    truth, classes, eval_mode = _test_set(runs, notes)
-    qualities: dict[str, list[ClassQuality]] = {}
-    for run in runs if truth else ():
-        if not run.predictions:
-            continue
-        try:
-            qualities[run.name] = quality_by_class(truth, run.predictions, classes, eval_mode)
-        except UserError as error:
-            run.lacks.append(str(error))
-            run.predictions = {}
-    say('comparing the detections image by image')
-    shown = choose_runs(runs)
-    gallery = build_gallery(truth, shown, classes) if truth and shown else []
-    figures = _figures(runs, gallery, truth, notes, say)
-    return dict(
-        title=title,
-        version=__version__,
-        runs=[
-            dict(
-                name=run.name,
-                role=run.role,
-                folder=str(run.folder),
-                metrics=run.metrics,
-                metrics_file=None if run.metrics_file is None else str(run.metrics_file),
-                score=run.score,
-                summary=summarize(run),
-                config=run.config_file.read_text(encoding='utf-8', errors='replace'),
-                lacks=run.lacks,
-            )
-            for run in runs
-        ],
-        notes=notes,
-        gains=_gains(runs),
-        mean_gain=_mean_gain(_gains(runs)),
-        table=_table(runs, classes, qualities),
-        curves=[
-            {
-                'class': name,
-                'series': [
-                    dict(run=run, recall=one[i].recall, precision=one[i].precision, ap=one[i].ap)
-                    for run, one in qualities.items()
-                ],
-            }
-            for i, name in enumerate(classes)
-        ]
-        if qualities
-        else [],
-        charts=training_charts(runs),
-        terms=term_charts(runs),
-        threshold=THRESHOLD,
-        gallery=gallery,
-        figures=figures,
-        environments=_environments(runs),
-        commands=commands(runs),
-    )
-
-
 def json_block(data: dict) -> str:
     """The report's numbers as JSON that is safe inside a ``<script>``.
 
@@ -153,166 +75,6 @@ def json_block(data: dict) -> str:
     lean['gallery'] = [{**one, 'picture': None} for one in data['gallery']]
     text = json.dumps(_finite(lean), ensure_ascii=False, allow_nan=False)
     return text.replace('<', '\\u003c').replace('\u2028', '\\u2028').replace('\u2029', '\\u2029')
-
-
-def _test_set(runs: Sequence[Run], notes: list[str]) -> tuple[dict, list[str], str]:
-    """The annotations, classes and protocol of the first run's test set that can be read."""
-    for run in runs:
-        loader = run.cfg.get('test_dataloader')
-        if not loader or not run.predictions:
-            continue
-        init_default_scope(run.cfg.get('default_scope') or 'mmdet')
-        evaluator = run.cfg.get('test_evaluator')
-        evaluator = evaluator[0] if isinstance(evaluator, list) else evaluator or {}
-        try:
-            dataset = DATASETS.build({**loader.dataset, 'pipeline': []})
-            truth = ground_truth(dataset)
-        except Exception as error:  # whatever a dataset may raise that is not where it was
-            reason = ' '.join(str(error).split()) or type(error).__name__
-            notes.append(
-                f'The test set cannot be read ({reason}), so there are no precision–recall curves '
-                'and no detections. Run tools/report.py from the folder that the training ran in.'
-            )
-            continue
-        notes.clear()
-        return truth, list(dataset.metainfo['classes']), evaluator.get('eval_mode', 'area')
-    return {}, [], 'area'
-
-
-def _gains(runs: Sequence[Run]) -> list[dict]:
-    """How much each distilled run's mAP is above its baseline's."""
-    pairs = [(run, baseline_of(run, runs)) for run in runs if run.role == DISTILLED]
-    return [
-        dict(run=run.name, baseline=other.name, gain=run.score - other.score)
-        for run, other in pairs
-        if other is not None and run.score is not None and other.score is not None
-    ]
-
-
-def _mean_gain(gains: Sequence[dict]) -> dict | None:
-    """Mean and sample standard deviation of the gains, where there are several."""
-    values = [one['gain'] for one in gains]
-    if len(values) < 2:
-        return None
-    return dict(mean=statistics.mean(values), std=statistics.stdev(values), count=len(values))
-
-
-def _table(
-    runs: Sequence[Run], classes: Sequence[str], qualities: dict[str, list[ClassQuality]]
-) -> dict:
-    """AP per class and the mean, as the tests' JSON says, and what each distilled run gains.
-
-    A class's AP that the JSON lacks is computed from the predictions.
-    """
-
-    def ap(run: Run, name: str) -> float | None:
-        for key, value in run.metrics.items():
-            if key.endswith(f'AP/{name}'):
-                return value
-        return next((one.ap for one in qualities.get(run.name, []) if one.name == name), None)
-
-    named = [key.split('AP/', 1)[1] for run in runs for key in run.metrics if '/AP/' in f'/{key}']
-    names = list(classes) or list(dict.fromkeys(named))
-    counts = {one.name: one.objects for own in qualities.values() for one in own}
-    differences = [
-        (run, other)
-        for run in runs
-        if run.role == DISTILLED and (other := baseline_of(run, runs)) is not None
-    ]
-
-    def row(name: str, value: Callable[[Run], float | None]) -> dict:
-        values = {run.name: value(run) for run in runs}
-        return dict(
-            name=name,
-            objects=counts.get(name),
-            values=list(values.values()),
-            gains=[
-                None
-                if values[run.name] is None or values[other.name] is None
-                else values[run.name] - values[other.name]
-                for run, other in differences
-            ],
-        )
-
-    return dict(
-        columns=[run.name for run in runs],
-        differences=[f'{run.name} − {other.name}' for run, other in differences],
-        rows=[row(name, lambda run, name=name: ap(run, name)) for name in names],
-        mean=row('mean (mAP)', lambda run: run.score),
-    )
-
-
-def _figures(
-    runs: Sequence[Run],
-    gallery: Sequence[dict],
-    truth: dict,
-    notes: list[str],
-    say: Callable[[str], None],
-) -> list[dict]:
-    """The figures of what was transferred, on the gallery's first image."""
-    run = next((one for one in runs if one.role == DISTILLED and one.checkpoint), None)
-    if run is None:
-        return []
-    if not truth:
-        notes.append(
-            'There is no figure of the patterns, for no test image could be read: draw it with '
-            'tools/visualize_nst.py.'
-        )
-        return []
-    # t-SNE takes seconds, hundreds of channels longer.
-    say('drawing the patterns of teacher and student')
-    name = gallery[0]['name'] if gallery else str(next(iter(truth)))
-    image = next(one['path'] for key, one in truth.items() if str(key) == name)
-    baseline = baseline_of(run, runs)
-    before = str(baseline.checkpoint) if baseline is not None and baseline.checkpoint else None
-    captions = {
-        'clouds': 'What the channels respond to, as a map: channels that respond alike lie close '
-        'together. NST pulls the student’s (orange) towards the teacher’s (blue).',
-        'channels': 'Where in the image some of the teacher’s channels fire, and the student’s '
-        'channels that match them.',
-        'grams': 'The Gram matrices: which positions of the image, and which channels, fire '
-        'together. The paler the difference, the closer the student is to its teacher.',
-    }
-    figures = []
-    try:
-        (views,) = compare_students(run.cfg, str(run.checkpoint), before, [image])
-        with tempfile.TemporaryDirectory() as folder:
-            files = [one for one in write_figures(views, Path(folder)) if one.suffix == '.png']
-            for file in files:
-                kind = file.stem.rsplit('_', 1)[-1]
-                figures.append(
-                    dict(
-                        kind=kind,
-                        caption=captions[kind],
-                        image=name,
-                        png=base64.b64encode(file.read_bytes()).decode(),
-                    )
-                )
-    except Exception as error:  # a teacher that has moved, a layer that is gone: the rest stands
-        reason = ' '.join(str(error).split()) or type(error).__name__
-        notes.append(f'There is no figure of the patterns: {reason}')
-    for figure in figures:
-        if before is not None:
-            figure['caption'] += (
-                f' “Before” is {baseline.name}, trained without a teacher; “after” is '
-            )
-        else:
-            figure['caption'] += ' “Before” is the student as training begins; “after” is '
-        figure['caption'] += f'{run.name}. Test image {name}.'
-    return figures
-
-
-def _environments(runs: Sequence[Run]) -> list[dict]:
-    """The environments that the runs were trained in, each with the names of its runs."""
-    groups: list[dict] = []
-    for run in runs:
-        versions = environment(run)
-        same = next((one for one in groups if one['versions'] == versions), None)
-        if same:
-            same['runs'].append(run.name)
-        elif versions:
-            groups.append(dict(runs=[run.name], versions=versions))
-    return groups
 
 
 def _percent(value: float | None, sign: bool = False) -> str:

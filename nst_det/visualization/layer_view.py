@@ -1,5 +1,6 @@
 """What teacher and student see of one image at the layers of a distiller's transfers."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,11 @@ class LayerView:
             float: MMD².
         """
         return nst_mmd2(self.students[title][None], self.teacher[None], self.kernel).item()
+
+    @property
+    def label(self) -> str:
+        """str: The layer, fit for the name of a file."""
+        return re.sub(r'[^\w.-]', '_', self.layer)
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

@@ -31,9 +31,8 @@ def write_figures(views: list[LayerView], folder: Path, dpi: int = 110) -> Itera
     for view in views:
         for name, draw in FIGURES.items():
             figure = draw(view)
-            layer = ''.join(c if c.isalnum() or c in '._-' else '_' for c in view.layer)
             for suffix in ('png', 'svg'):
-                file = folder / f'{view.name}_{layer}_{name}.{suffix}'
+                file = folder / f'{view.name}_{view.label}_{name}.{suffix}'
                 # The same figure gives the same file.
                 with matplotlib.rc_context({'svg.hashsalt': 'nst_det'}):
                     metadata = {'Date': None} if suffix == 'svg' else None

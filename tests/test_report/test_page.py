@@ -159,6 +159,18 @@ def test_the_json_block_cannot_end_its_script(runs):
     assert json.loads(block)['no'] is None
 
 
+def test_a_report_is_written_anew_and_nothing_else_is_written_over(work_dirs, tmp_path):
+    file = tmp_path / 'report.html'
+    runs = read_runs([work_dirs['student']])
+    write_report(runs, file, 'first', quiet)
+    write_report(runs, file, 'second', quiet)
+    assert '<title>second</title>' in file.read_text()
+    file.write_text('<html>my thesis</html>')
+    with pytest.raises(UserError, match='no report: choose another name'):
+        write_report(runs, file, say=quiet)
+    assert file.read_text() == '<html>my thesis</html>'
+
+
 def test_a_missing_library_is_named(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'plotly.offline', None)
     with pytest.raises(UserError, match='the report needs plotly'):

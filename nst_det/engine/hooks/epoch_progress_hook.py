@@ -12,7 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop
 class EpochProgressHook(Hook):
     """Says after every epoch how far the training is, its mean loss, and the time that is left.
 
-    ``Epoch 3/14 done in 0:00:20: loss 2.31, mmd2_backbone_inception_4b 0.00653; eta 0:03:42``
+    ``Epoch 3/5 done in 0:00:03: loss 6.47, mmd2_backbone_inception_4b 0.0166; eta 0:00:06``
 
     The estimate takes the epochs so far, validations and all, for those to come; that of mmengine's
     LoggerHook, every few iterations, knows the iterations alone.

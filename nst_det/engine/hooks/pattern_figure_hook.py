@@ -104,7 +104,7 @@ class PatternFigureHook(Hook):
         now = f'after {"epoch" if self.by_epoch else "iteration"} {step}'
         for view in merge_views(self.began, view_layers(self.distiller, self.data, now)):
             runner.visualizer.add_image(
-                f'patterns_{view.layer}', pixels_of(draw_clouds(view)), step
+                f'patterns_{view.label}', pixels_of(draw_clouds(view)), step
             )
 
     def _moment(self, runner) -> str:
