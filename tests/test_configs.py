@@ -6,7 +6,6 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
 from nst_det.configs import load_config
@@ -94,9 +93,11 @@ def test_a_resnet_101_teaches_the_student_at_its_stride_16_map():
     model.teacher = dict(config=teacher, checkpoint='random')
     distiller = MODELS.build(model)
     distiller.init_weights()
-    samples = [DetDataSample(metainfo=dict(img_shape=(96, 128), scale_factor=(1, 1)))]
+    size = (96, 128)
+    shapes = dict(img_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1, 1))
+    samples = [DetDataSample(metainfo=shapes)]
     samples[0].gt_instances = InstanceData(
-        bboxes=HorizontalBoxes([[8.0, 8, 60, 60]]), labels=torch.tensor([3])
+        bboxes=torch.tensor([[8.0, 8, 60, 60]]), labels=torch.tensor([3])
     )
     losses = distiller.loss(100 * torch.randn(1, 3, 96, 128), samples)
     losses['loss_nst_backbone_inception_4b'].backward()
