@@ -13,7 +13,7 @@ help:
 	@echo 'make demo   make a small data set, distil a detector on it, and compare (about 8 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
 	@echo 'make test   run the tests; make test-all the slow ones too: every detector family of mmdet'
-	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of checkpoints and annotations'
+	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of files that strangers make'
 	@echo 'make lint   check the style'
 	@echo 'make setup  only set up $(VENV); the others do this by themselves'
 

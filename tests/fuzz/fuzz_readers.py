@@ -10,10 +10,12 @@ inputs that reach new code (`pip install atheris`; it has wheels for some Python
 import argparse
 import inspect
 import io
+import math
 import pickle
 import random
 import re
 import resource
+import struct
 import sys
 import tempfile
 import time
@@ -29,6 +31,7 @@ from mmengine.logging import HistoryBuffer
 from nst_det import checkpoint_files, checkpoints, compat
 from nst_det.datasets import voc_annotation
 from nst_det.errors import UserError
+from nst_det.models.backbones import mxnet_params
 
 FORBIDDEN = ('os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'subprocess.Popen', 'socket.')
 MEMORY = 16 * 2**30  # bytes of address space, so that what asks for too much is refused
@@ -46,6 +49,12 @@ def read_checkpoint(content: bytes, folder: Path) -> None:
     path = folder / 'some.pth'
     path.write_bytes(content)
     checkpoints.read_state_dict(str(path))
+
+
+def read_mxnet(content: bytes, folder: Path) -> None:
+    path = folder / 'some.params'
+    path.write_bytes(content)
+    mxnet_params.read_mxnet_params(path)
 
 
 def annotation_seeds() -> list[bytes]:
@@ -79,9 +88,26 @@ def checkpoint_seeds() -> list[bytes]:
     return seeds
 
 
+def mxnet_seeds() -> list[bytes]:
+    seeds = []
+    for version in (None, 0xF993FAC8, 0xF993FAC9, 0xF993FACA):
+        arrays = b''
+        for shape, kind, size in (((2, 3), 0, 4), ((4,), 2, 2)):
+            arrays += b'' if version is None else struct.pack('<I', version)
+            arrays += struct.pack('<i', 0) if version in (0xF993FAC9, 0xF993FACA) else b''
+            sizes = 'I' if version is None else 'q'
+            arrays += struct.pack(f'<I{len(shape)}{sizes}', len(shape), *shape)
+            arrays += struct.pack('<iii', 1, 0, kind) + bytes(size * math.prod(shape))
+        names = b''.join(struct.pack('<Q', len(name)) + name for name in (b'arg:a', b'aux:bc'))
+        whole = struct.pack('<QQQ', 0x112, 0, 2) + arrays + struct.pack('<Q', 2) + names
+        seeds.append(whole)
+    return seeds
+
+
 READERS: dict[str, tuple[Callable[[bytes, Path], None], Callable[[], list[bytes]]]] = {
     'annotation': (read_annotation, annotation_seeds),
     'checkpoint': (read_checkpoint, checkpoint_seeds),
+    'mxnet': (read_mxnet, mxnet_seeds),
 }
 
 
@@ -187,14 +213,28 @@ def mutate_fields(content: bytes, chance: random.Random) -> bytes:
     return content
 
 
+def mutate_numbers(content: bytes, chance: random.Random) -> bytes:
+    """Put other numbers in place of those in a binary file, at their own places."""
+    data = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 3)) if len(data) > 8 else 0):
+        width = chance.choice((4, 8))
+        at = 4 * chance.randrange(len(data) // 4)
+        number = chance.choice((0, 1, 2, 3, 4, 6, 32, 33, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1))
+        number = chance.choice((number, 1 << chance.randrange(64), 2**64 - 1 - number)) % 256**width
+        data[at : at + width] = number.to_bytes(width, 'little')
+    return bytes(data)
+
+
 def mutate_pickle(content: bytes, chance: random.Random) -> bytes:
     """Damage or replace the pickle in one of torch's zip files, and leave the archive whole."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as old:
+            parts = {name: old.read(name) for name in old.namelist()}
+    except Exception:  # an older format, or one that an earlier mutation broke
         return mutate(content, chance)
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, 'w') as new:
-        for name in old.namelist():
-            part = old.read(name)
+    with zipfile.ZipFile(file, 'w') as new:
+        for name, part in parts.items():
             if name.endswith('data.pkl'):
                 if chance.random() < 0.3:
                     program = chance.choices(OPCODES, k=chance.randrange(1, 20))
@@ -205,7 +245,7 @@ def mutate_pickle(content: bytes, chance: random.Random) -> bytes:
     return file.getvalue()
 
 
-CRAFT = {'annotation': mutate_fields, 'checkpoint': mutate_pickle}
+CRAFT = {'annotation': mutate_fields, 'checkpoint': mutate_pickle, 'mxnet': mutate_numbers}
 
 
 def inputs(reader: str, chance: random.Random):
@@ -284,8 +324,9 @@ def with_atheris(reader: str, count: int, seed: int, log: Path) -> None:
     """Let atheris make the inputs; it ends the process."""
     import atheris
 
-    code = (voc_annotation, checkpoint_files, checkpoints, compat.checkpoints)
-    for owner in (*code, torch._weights_only_unpickler, torch._weights_only_unpickler.Unpickler):
+    code = (voc_annotation, checkpoint_files, checkpoints, compat.checkpoints, mxnet_params)
+    unpickler = torch._weights_only_unpickler
+    for owner in (*code, mxnet_params._Reader, unpickler, unpickler.Unpickler):
         for function in list(vars(owner).values()):
             if inspect.isfunction(function):
                 atheris.instrument_func(function)

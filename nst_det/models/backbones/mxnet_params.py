@@ -94,7 +94,7 @@ class _Reader:
                     f'{where} is sparse (storage type {storage}), expected a dense one'
                 )
         shape = self._shape(version, where)
-        if not shape and version != _V3:
+        if 0 in shape or (not shape and version != _V3):
             raise self._fault(f'{where} is empty: it was never initialised')
         self._number('<q', where)  # the device
         kind = self._number('<i', where)
