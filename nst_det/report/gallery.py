@@ -36,7 +36,7 @@ def build_gallery(
     """Choose test images and what is drawn over them.
 
     With a baseline and a distilled run these are the images of the largest gains, then those of the
-    largest losses (:func:`image_score`); else the first ones.
+    largest losses (:func:`image_score`); else, or where none differs, the first ones.
 
     Args:
         truth (Mapping[str, dict]): The annotations by image id: see :func:`ground_truth`.
@@ -62,7 +62,7 @@ def build_gallery(
         gains = sorted(((new[one] - old[one], one) for one in truth), reverse=True)
         best = [(one, gain) for gain, one in gains[:count] if gain > 0]
         worst = [(one, gain) for gain, one in gains[::-1][:count] if gain < 0]
-        images = best + worst
+        images = best + worst or images
     gallery = []
     for image, gain in images:
         objects = truth[image]

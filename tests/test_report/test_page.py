@@ -104,6 +104,14 @@ def test_the_gallery_shows_the_largest_gains_first(report):
         assert image['gain'] == pytest.approx(by_title['nst_student'] - by_title['student'])
 
 
+def test_without_gains_and_losses_the_gallery_shows_the_first_images(runs):
+    for run in runs:
+        run.checkpoint = None  # spares the figures
+    runs[2].predictions = runs[1].predictions
+    gallery = collect(runs, '', quiet)['gallery']
+    assert len(gallery) == 4 and {image['gain'] for image in gallery} == {None}
+
+
 def test_the_figures_of_the_patterns_are_in_it(report):
     data = json.loads(report[2].block)
     assert [one['kind'] for one in data['figures']] == ['clouds', 'channels', 'grams']
