@@ -191,7 +191,7 @@ def _refusal(path: str, error: str) -> str:
         what = f'it asks for {found[1]}'
     else:
         what = line.split('WeightsUnpickler error: ')[-1]
-    hint = f'if you trust who made it, allow it by {TRUST_OPTION} {path}'
+    hint = f'if you trust who made it, tools/train.py and test.py take {TRUST_OPTION} {path}'
     if torch.__version__ < (2, 6):
         hint = f'torch 2.6 or later reads more of what is harmless; {hint}'
     return (

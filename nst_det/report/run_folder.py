@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from nst_det.configs import load_config
 from nst_det.errors import UserError
-from nst_det.report.prediction_file import read_predictions
+from nst_det.evaluation.prediction_file import read_predictions
 
 TEACHER, BASELINE, DISTILLED = 'teacher', 'baseline', 'distilled'
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import mmengine
 import numpy as np
 import torch
 from mmdet.datasets import BaseDetDataset
@@ -11,6 +10,8 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw, ImageFont
+
+from nst_det.evaluation.prediction_file import read_predictions
 
 TITLE_HEIGHT = 26
 GAP = 6
@@ -58,7 +59,7 @@ def draw_comparison(
 
     rows = {'ground truth': [draw(info, **_ground_truth(info)) for info in infos]}
     for title, file in results.items():
-        found = {sample['img_id']: sample['pred_instances'] for sample in mmengine.load(file)}
+        found = read_predictions(file)
         rows[title] = [draw(info, **found[info['img_id']]) for info in infos]
     _montage(rows).save(out)
 

@@ -1,12 +1,17 @@
 """The fuzzing of the readers, some thousand inputs of it: `make fuzz INPUTS=…` tries any number."""
 
 import importlib.util
+import io
 import itertools
 import random
+import tempfile
 import warnings
+import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 _spec = importlib.util.spec_from_file_location(
     'fuzz_readers', Path(__file__).with_name('fuzz_readers.py')
@@ -14,6 +19,7 @@ _spec = importlib.util.spec_from_file_location(
 fuzzing = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(fuzzing)
 
+PROGRAMS = st.lists(st.sampled_from(fuzzing.OPCODES), max_size=30).map(b''.join)
 COUNTS = dict(annotation=4000, checkpoint=600, mxnet=4000)
 
 
@@ -26,3 +32,16 @@ def test_damaged_files_are_read_or_refused_in_one_line(reader, tmp_path):
         for content in damaged:
             found[fuzzing.judge(reader, content, tmp_path)] += 1
     assert min(found.values()) > 10  # the mutations are neither harmless nor hopeless
+
+
+@settings(max_examples=200, deadline=None)
+@given(PROGRAMS | st.binary(max_size=60))
+@pytest.mark.filterwarnings('ignore')
+def test_any_pickle_in_a_checkpoint_is_read_or_refused_in_one_line(program):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, 'w') as parts:
+        parts.writestr('archive/data.pkl', b'\x80\2' + program + b'.')
+        parts.writestr('archive/version', '3\n')
+        parts.writestr('archive/byteorder', 'little')
+    with tempfile.TemporaryDirectory() as folder:
+        fuzzing.judge('checkpoint', archive.getvalue(), Path(folder))
