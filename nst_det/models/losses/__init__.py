@@ -2,7 +2,8 @@ from .at_loss import ATLoss, attention_gap, attention_pattern
 from .fitnet_loss import FitNetLoss
 from .kd_loss import KDLoss, soft_divergence
 from .kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
-from .nst_loss import NSTLoss, nst_mmd2, selectivity_patterns
+from .nst_loss import NSTLoss, nst_mmd2
+from .patterns import selectivity_patterns
 from .transfer_loss import MapLoss, TransferLoss
 
 __all__ = [

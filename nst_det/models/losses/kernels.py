@@ -8,6 +8,9 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from nst_det.errors import UserError
+from nst_det.models.losses.dual_mmd2 import DualMMD2
+from nst_det.models.losses.gram_mmd2 import GramMMD2
+from nst_det.models.losses.mean_mmd2 import MeanMMD2
 
 
 class Kernel(ABC):
@@ -39,25 +42,41 @@ class Kernel(ABC):
         """
         return None
 
+    def slopes(
+        self,
+        gram: Tensor,
+        sq_x: Tensor,
+        sq_y: Tensor,
+        bandwidth: Tensor | None,
+        values: Tensor,
+    ) -> Tensor:
+        """The kernel's derivative by each inner product, the norms held fixed.
+
+        A kernel of your own need not implement it: autograd finds it out of :meth:`values`.
+
+        Takes what :meth:`values` takes, and what that gave, which may be overwritten.
+
+        Returns:
+            Tensor: ∂k/∂(xᵀy), `(N, C_x, C_y)`, a tensor of its own.
+        """
+        with torch.enable_grad():
+            leaf = gram.detach().requires_grad_()
+            (slopes,) = torch.autograd.grad(self.values(leaf, sq_x, sq_y, bandwidth).sum(), leaf)
+        return slopes
+
     def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
         """Squared maximum mean discrepancy between two sets of patterns (NST, eq. 4).
 
+        Differentiable once in both.
+
         Args:
-            x (Tensor): One set of unit (or zero) patterns, `(N, C_x, HW)`.
+            x (Tensor): One set of channels, not normalised, `(N, C_x, HW)`.
             y (Tensor): The other, `(N, C_y, HW)`; C_y may differ from C_x.
 
         Returns:
             Tensor: MMD² of each image, `(N,)`, zero where the two sets are equal.
         """
-        sq_x = x.detach().square().sum(2).unsqueeze(2)
-        sq_y = y.detach().square().sum(2).unsqueeze(2)
-        xy = x @ y.mT
-        bandwidth = self.bandwidth(xy.detach(), sq_x, sq_y.mT)
-        return (
-            self.values(x @ x.mT, sq_x, sq_x.mT, bandwidth).mean((1, 2))
-            + self.values(y @ y.mT, sq_y, sq_y.mT, bandwidth).mean((1, 2))
-            - 2 * self.values(xy, sq_x, sq_y.mT, bandwidth).mean((1, 2))
-        )
+        return GramMMD2.apply(x, y, self)
 
 
 @MODELS.register_module()
@@ -71,7 +90,7 @@ class LinearKernel(Kernel):
         return gram
 
     def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
-        return (x.mean(1) - y.mean(1)).square().sum(1)
+        return MeanMMD2.apply(x, y)
 
 
 @MODELS.register_module()
@@ -102,6 +121,16 @@ class PolynomialKernel(Kernel):
 
     def values(self, gram, sq_x, sq_y, bandwidth=None):
         return (gram + self.offset) ** self.degree if self.offset else gram**self.degree
+
+    def slopes(self, gram, sq_x, sq_y, bandwidth, values):
+        base = torch.add(gram, self.offset, out=values)
+        return base.pow_(self.degree - 1).mul_(self.degree)
+
+    def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
+        square = self.degree == 2 and self.offset == 0
+        if square and x.shape[2] < min(x.shape[1], y.shape[1]):
+            return DualMMD2.apply(x, y)
+        return super().mmd2(x, y)
 
 
 @MODELS.register_module()
@@ -134,6 +163,9 @@ class GaussianKernel(Kernel):
 
     def values(self, gram, sq_x, sq_y, bandwidth):
         return torch.exp((gram - (sq_x + sq_y) / 2) / bandwidth)
+
+    def slopes(self, gram, sq_x, sq_y, bandwidth, values):
+        return values.div_(bandwidth)
 
 
 def _is_number(value) -> bool:

@@ -9,27 +9,6 @@ from nst_det.models.losses.kernels import Kernel
 from nst_det.models.losses.map_pair import map_pair
 from nst_det.models.losses.transfer_loss import MapLoss
 
-NORM_FLOOR = 1e-6
-
-
-def selectivity_patterns(feature_map: Tensor) -> Tensor:
-    """Turn every channel of a feature map into its neuron selectivity pattern.
-
-    A pattern is the channel's activations as one vector, divided by its L2 norm. A dead channel
-    (all zeros) has the pattern 0, and passes back the gradient 0. A norm below 1e-6 counts as 1e-6:
-    the gradient grows as the norm shrinks, and that of a channel all but dead would drown the rest.
-
-    Args:
-        feature_map (Tensor): `(N, C, H, W)`.
-
-    Returns:
-        Tensor: The patterns, `(N, C, H·W)`.
-    """
-    rows = feature_map.flatten(2)
-    squared_norm = rows.square().sum(2, keepdim=True)
-    scale = squared_norm.clamp(min=NORM_FLOOR**2).rsqrt()
-    return rows * torch.where(squared_norm > 0, scale, torch.zeros_like(scale))
-
 
 def nst_mmd2(
     student: Tensor, teacher: Tensor, kernel: Kernel, mask: Tensor | None = None
@@ -56,7 +35,7 @@ def nst_mmd2(
     with torch.autocast(student.device.type, enabled=False):
         # A zero adds nothing to a norm or an inner product.
         student, teacher = map_pair(student, teacher, mask)
-        return kernel.mmd2(selectivity_patterns(teacher), selectivity_patterns(student))
+        return kernel.mmd2(teacher.flatten(2), student.flatten(2))
 
 
 @MODELS.register_module()
