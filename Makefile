@@ -8,11 +8,12 @@ TABLE_ROWS := baseline kd fitnet at nst_linear nst_poly nst_gaussian kd_nst kd_f
 
 INPUTS ?= 100000
 
-.PHONY: help setup demo table-demo test test-all fuzz lint clean
+.PHONY: help setup demo table-demo bench test test-all fuzz lint clean
 help:
 	@echo 'make demo   make a small data set, distil a detector on it, and compare (about 8 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
 	@echo 'make test   run the tests; make test-all the slow ones too: every detector family of mmdet'
+	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
 	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of files that strangers make'
 	@echo 'make lint   check the style'
 	@echo 'make setup  only set up $(VENV); the others do this by themselves'
@@ -41,6 +42,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m ''
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/fuzz_readers.py --inputs $(INPUTS)

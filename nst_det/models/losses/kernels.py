@@ -62,7 +62,7 @@ class Kernel(ABC):
         with torch.enable_grad():
             leaf = gram.detach().requires_grad_()
             (slopes,) = torch.autograd.grad(self.values(leaf, sq_x, sq_y, bandwidth).sum(), leaf)
-        return slopes
+        return slopes.contiguous()  # that of a sum is one number, expanded
 
     def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
         """Squared maximum mean discrepancy between two sets of patterns (NST, eq. 4).

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.formulations import autograd_over_bmm, broadcast
+from benchmarks.timing import AllocationCount
 from nst_det.models.losses import (
     GaussianKernel,
     Kernel,
@@ -14,7 +14,7 @@ from nst_det.models.losses import (
     nst_mmd2,
 )
 from nst_det.models.losses.dual_mmd2 import DualMMD2
-from nst_det.models.losses.gram_mmd2 import GramMMD2
+from nst_det.models.losses.gram_mmd2 import GramMMD2, symmetric_gram
 
 KERNELS = [
     LinearKernel(),
@@ -24,6 +24,13 @@ KERNELS = [
     GaussianKernel(),
     GaussianKernel(sigma_squared=0.3),
 ]
+
+
+class PlainKernel(Kernel):
+    """xᵀy as a user would write it."""
+
+    def values(self, gram, sq_x, sq_y, bandwidth=None):
+        return gram
 
 
 class CauchyKernel(Kernel):
@@ -65,7 +72,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize('kernel', [*KERNELS, CauchyKernel()], ids=ident)
+@pytest.mark.parametrize('kernel', [*KERNELS, CauchyKernel(), PlainKernel()], ids=ident)
 @pytest.mark.parametrize(('student', 'teacher'), SHAPES)
 def test_value_and_gradient_are_the_references_to_1e_5(kernel, student, teacher):
     student, teacher = maps(*student, dead=[0]), maps(*teacher, seed=1, dead=[1])
@@ -95,6 +102,13 @@ def test_both_gradients_are_those_of_finite_differences(kernel, student, teacher
     )
     # The paper's σ² is a constant to the gradient and not to a finite difference: it is given here.
     assert torch.autograd.gradcheck(lambda s, t: nst_mmd2(s, t, kernel), (student, teacher))
+
+
+@pytest.mark.parametrize('channels', [1, 127, 128, 129, 300])
+def test_a_symmetric_product_is_the_whole_one(channels):
+    rows = torch.rand(2, channels, 50, dtype=torch.float64)
+    gram = symmetric_gram(rows)
+    torch.testing.assert_close(gram, rows @ rows.mT)
 
 
 @pytest.mark.parametrize('shape', [(2, 9, 2, 3), (2, 4, 5, 6)])
@@ -137,42 +151,12 @@ def test_equal_maps_are_at_no_distance(kernel):
     assert nst_mmd2(one, one, kernel).abs().max() < 1e-7
 
 
-class _Memory(TorchDispatchMode):
-    """Counts the elements of the tensors that operations allocate while they live."""
-
-    def __init__(self):
-        super().__init__()
-        self.alive, self.peak, self.storages = 0, 0, {}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        output = function(*args, **(kwargs or {}))
-        for one in output if isinstance(output, (tuple, list)) else [output]:
-            if isinstance(one, torch.Tensor):
-                self._add(one.untyped_storage())
-        return output
-
-    def _add(self, storage):
-        import weakref
-
-        key = storage.data_ptr()
-        if key in self.storages or not storage.nbytes():
-            return
-        self.storages[key] = weakref.finalize(storage, self._free, key, storage.nbytes())
-        self.alive += storage.nbytes()
-        self.peak = max(self.peak, self.alive)
-
-    def _free(self, key, size):
-        self.storages.pop(key, None)
-        self.alive -= size
-
-
 @pytest.mark.parametrize('kernel', [PolynomialKernel(), GaussianKernel()], ids=ident)
 def test_the_forward_pass_needs_at_most_four_gram_matrices(kernel):
     channels, positions = 128, 400
     x, y = (torch.rand(2, channels, positions) for _ in '12')
     y.requires_grad_()
-    with _Memory() as memory:
-        memory.storages = {one.untyped_storage().data_ptr(): None for one in (x, y)}
+    with AllocationCount([x, y]) as memory:
         kernel.mmd2(x, y)
     gram = 2 * channels**2 * 4
     assert memory.peak <= 4.3 * gram  # and some vectors of norms

@@ -1,0 +1,51 @@
+"""One training step of a detector on made-up images, plain and distilled."""
+
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from torch import nn
+
+from nst_det.configs import load_config
+
+CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'voc_small' / 'nst_student.py'
+
+
+def distiller(device: str) -> nn.Module:
+    """The distiller of ``configs/voc_small``, its teacher untrained, which costs the same."""
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    cfg = load_config(str(CONFIG)).model
+    cfg.teacher.checkpoint = 'random'
+    cfg.monitor_interval = 0
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model.to(device).train()
+
+
+def batch(size: int, device: str, side: int = 320) -> dict:
+    """Images of noise with three objects each, as a detector's ``forward`` takes them."""
+    generator = torch.Generator().manual_seed(0)
+    images = 100 * torch.randn((size, 3, side, side), generator=generator)
+    samples = []
+    for _ in range(size):
+        shape = (side, side)
+        info = dict(img_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1, 1))
+        sample = DetDataSample(metainfo=info)
+        corners = torch.rand((3, 2), generator=generator) * side / 2
+        boxes = torch.cat([corners, corners + side / 3], dim=1)
+        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.tensor([0, 1, 2]))
+        samples.append(sample.to(device))
+    return dict(inputs=images.to(device), data_samples=samples)
+
+
+def step(model: nn.Module, data: dict) -> None:
+    """Forward and backward pass of a training step."""
+    torch.manual_seed(0)  # the same regions are sampled every time
+    loss, _ = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    for parameter in model.parameters():
+        parameter.grad = None
