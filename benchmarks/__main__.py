@@ -150,11 +150,11 @@ def plot(growth: list[dict], file: Path) -> None:
         for axis, size in zip(row, GROWTH):
             for one in growth:
                 if (one['size'], one['kernel']) == (size, kernel):
-                    axis.set_xscale('log')
-                    axis.set_xticks(one['at'], [str(at) for at in one['at']])
-                    axis.set_xticks([], minor=True)
                     label = f'{one["formulation"]} (exponent {one["exponent"]:.2f})'
                     axis.loglog(one['at'], [1e3 * s for s in one['seconds']], 'o-', label=label)
+            sizes = next(one['at'] for one in growth if one['size'] == size)
+            axis.set_xticks(sizes, [str(each) for each in sizes])
+            axis.set_xticks([], minor=True)
             axis.set(title=f'{kernel}, growing {size}', xlabel=size, ylabel='ms, fwd + bwd')
             axis.legend(fontsize=7)
             axis.grid(True, which='both', alpha=0.3)
