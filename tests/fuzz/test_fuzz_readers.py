@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 _spec = importlib.util.spec_from_file_location(
@@ -34,7 +34,7 @@ def test_damaged_files_are_read_or_refused_in_one_line(reader, tmp_path):
     assert min(found.values()) > 10  # the mutations are neither harmless nor hopeless
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PROGRAMS | st.binary(max_size=60))
 @pytest.mark.filterwarnings('ignore')
 def test_any_pickle_in_a_checkpoint_is_read_or_refused_in_one_line(program):
