@@ -1,7 +1,9 @@
 """Checkpoints: nothing that was saved is lost before its successor is whole on disk."""
 
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,28 @@ def test_a_validation_that_sigterm_cut_is_done_after_resuming(tiny_config):
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert 'val/pascal_voc/mAP' in runner.message_hub.log_scalars
+
+
+class Forks(Hook):
+    """Starts a process amid training and ends it by SIGTERM, as a pool of processes does."""
+
+    def after_train_iter(self, runner, *args, **kwargs) -> None:
+        if runner.iter:
+            return
+        fork = multiprocessing.get_context('fork')
+        started = fork.Event()
+        sleeper = fork.Process(target=lambda: started.set() or time.sleep(60))
+        sleeper.start()
+        started.wait(10)
+        sleeper.terminate()
+        sleeper.join(5)
+        self.status = sleeper.exitcode
+        sleeper.kill()
+
+
+def test_sigterm_ends_a_process_that_training_has_forked(tiny_config):
+    runner = Runner.from_cfg(tiny_config('student', **{'train_cfg.max_epochs': 1}))
+    hook = Forks()
+    runner.register_hook(hook)
+    runner.train()
+    assert hook.status == -signal.SIGTERM

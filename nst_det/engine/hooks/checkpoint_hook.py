@@ -54,6 +54,7 @@ class CheckpointHook(_CheckpointHook):
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
             check_room(self.out_dir, checkpoint_bytes(runner))
         if threading.current_thread() is threading.main_thread():
+            self.process = os.getpid()
             self.last_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
         if self.validates_first:
             runner.val_loop.run()
@@ -154,7 +155,8 @@ class CheckpointHook(_CheckpointHook):
     # SIGTERM.
 
     def _on_sigterm(self, signum: int, frame: object) -> None:
-        if self.terminated:
+        # A process forked from this one (mmdet's metrics have pools of them) is to end as ever.
+        if self.terminated or os.getpid() != self.process:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         self.terminated = True
