@@ -59,6 +59,8 @@ class NSTDistiller(BaseDetector):
         UserError: Where an option is missing, unknown or wrong.
     """
 
+    stops_where_not_finite = True  # unless a FiniteLossHook skips such iterations
+
     def __init__(
         self,
         student: dict,
@@ -173,7 +175,14 @@ class NSTDistiller(BaseDetector):
             loss = transfer.compare(views, each, batch, lesson)
             losses[transfer.name] = transfer.factor * loss
         iteration = hub.get_info('iter', 0)
-        check_finite(losses, iteration)
+        if self.stops_where_not_finite:
+            maps = {'the images': batch_inputs}
+            for transfer, each in zip(active, observed):
+                maps[f"the student's {transfer.layer}"] = each.tensors[0]
+                for tap in transfer.teacher_taps:
+                    maps[f"the teacher's {tap.layer}"] = lesson.maps[tap]
+            paths = [str(one.get('img_path')) for one in batch_data_samples]
+            check_finite(losses, iteration, maps, paths)
         losses.update(self._readings(iteration, own, observed, losses, seen))
         return losses
 
