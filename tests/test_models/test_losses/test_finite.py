@@ -29,3 +29,10 @@ def test_every_bad_term_is_named_with_its_iteration(bad):
 
 def test_what_is_no_loss_is_left_alone():
     check_finite(dict(acc=torch.tensor(math.nan), loss=torch.tensor(1.0)), 0)
+
+
+def test_the_images_and_the_maps_that_were_no_numbers_already_are_named():
+    maps = {'the images': torch.ones(1), "the teacher's neck": torch.tensor([1.0, math.nan])}
+    with pytest.raises(UserError, match='^[^\n]*$') as error:
+        check_finite(dict(loss=torch.tensor(math.nan)), 0, maps, ['a.jpg', 'b.jpg'])
+    assert "not finite already: the teacher's neck; images: a.jpg, b.jpg" in str(error.value)
