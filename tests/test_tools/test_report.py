@@ -6,7 +6,9 @@ import pytest
 
 
 def test_a_training_and_its_test_are_reported_on(tool, write, tiny_config, tmp_path):
-    config = write(tiny_config('student', **{'train_cfg.max_epochs': 1}))
+    # A visualiser is kept by its name, with the folder of whoever asked for it first.
+    changes = {'train_cfg.max_epochs': 1, 'visualizer.name': 'reported'}
+    config = write(tiny_config('student', **changes))
     folder = tmp_path / 'student'
     assert tool('train', config, '--work-dir', folder)[0] == 0
     out = ['--work-dir', folder / 'test', '--out', folder / 'predictions.pkl']
