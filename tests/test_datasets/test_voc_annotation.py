@@ -75,9 +75,9 @@ REMOTE = '<!DOCTYPE a SYSTEM "http://127.0.0.1:1/a.dtd"><annotation/>'
     'content', [LAUGHS, QUADRATIC, EXTERNAL, REMOTE], ids=['laughs', 'quadratic', 'file', 'web']
 )
 def test_entities_are_neither_expanded_nor_fetched(content, encoding):
-    start = time.perf_counter()
+    start = time.thread_time()  # its own work: a busy machine is no fault of the reader
     fault_of(content.encode(encoding))
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_a_document_type_is_said():
