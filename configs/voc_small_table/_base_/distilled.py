@@ -1,24 +1,13 @@
-# The student and its teacher, and what each method of the table transfers between them.
-_base_ = '../../voc_small/student.py'
+# The student and its teacher, and the weights of the methods.
+_base_ = ['../../voc_small/student.py', '../../_base_/methods.py']
 
 # What you may want to change.
 teacher_config = '{{ fileDirname }}/../../voc_small/teacher.py'
 teacher_checkpoint = 'work_dirs/voc_small/teacher/epoch_6.pth'
-layer = 'backbone.inception_4b'
 # From scratch and within minutes, more than the paper's 50 helps; the others' are the paper's.
-kd = dict(loss=dict(type='KDLoss', loss_weight=1.0, temperature=4.0))
-fitnet = dict(layer=layer, loss=dict(type='FitNetLoss', loss_weight=100.0))
-at = dict(layer=layer, loss=dict(type='ATLoss', loss_weight=1000.0, mode='code'))
-nst_linear = dict(
-    layer=layer, loss=dict(type='NSTLoss', loss_weight=500.0, kernel=dict(type='LinearKernel'))
-)
-nst_poly = dict(
-    layer=layer,
-    loss=dict(type='NSTLoss', loss_weight=500.0, kernel=dict(type='PolynomialKernel', degree=2)),
-)
-nst_gaussian = dict(
-    layer=layer, loss=dict(type='NSTLoss', loss_weight=500.0, kernel=dict(type='GaussianKernel'))
-)
+nst_linear = dict(loss=dict(loss_weight=500.0))
+nst_poly = dict(loss=dict(loss_weight=500.0))
+nst_gaussian = dict(loss=dict(loss_weight=500.0))
 
 model = dict(
     _delete_=True,
