@@ -5,17 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, set_random_seed
-from mmengine.runner.checkpoint import load_state_dict
+from mmengine.runner import Runner
 from terminaltables import AsciiTable
 
-from nst_det.checkpoints import read_state_dict
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
+from nst_det.training_start import build_distiller, start_weights
 
 
 @dataclass
@@ -80,16 +77,8 @@ def measure(
     Raises:
         UserError: Where the model is no distiller or has no transfer.
     """
-    model = cfg.get('model', {})
-    if model.get('type') != 'NSTDistiller':
-        raise UserError(
-            f'the model of this config is a {model.get("type")}, expected an NSTDistiller: '
-            'there is no weight to suggest without a teacher'
-        )
-    init_default_scope(cfg.get('default_scope') or 'mmdet')
-    seed = cfg.get('randomness', {}).get('seed') or 0
-    set_random_seed(seed)
-    distiller = MODELS.build({**model, 'monitor_interval': 1})
+    purpose = 'there is no weight to suggest without a teacher'
+    distiller = build_distiller(cfg, purpose, monitor_interval=1)
     if not distiller.transfers:
         raise UserError('the distiller has no transfers: give it one, there is nothing to weigh')
     measurements = [
@@ -98,10 +87,9 @@ def measure(
     ]
     for transfer in distiller.transfers:
         transfer.loss.loss_weight = 1.0
-    distiller.init_weights()
-    if cfg.get('load_from'):
-        load_state_dict(distiller, read_state_dict(cfg.load_from))
+    start_weights(distiller, cfg)
     distiller.to(get_device()).train()
+    seed = cfg.get('randomness', {}).get('seed') or 0
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
     if not len(loader):
         raise UserError('the training data makes no batch: check its annotations and filters')

@@ -5,6 +5,7 @@ needed for training: init_cfg=dict(type='Pretrained', checkpoint=…) takes such
 """
 
 import argparse
+import io
 from pathlib import Path
 
 import torch
@@ -12,13 +13,14 @@ import torch
 from nst_det.command_line import run
 from nst_det.errors import UserError
 from nst_det.models import InceptionBN
-from nst_det.models.backbones.inception_blocks import VARIANTS
+from nst_det.models.backbones.inception_tables import VARIANTS
 from nst_det.models.backbones.published_weights import (
     OWN,
     fold_normalisation,
     normalisation,
     read_published,
 )
+from nst_det.whole_files import write_whole
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,9 +75,9 @@ def main() -> None:
         print(
             f'the file ends early: {len(missing)} of {len(needed)} are not in it, from {missing[0]}'
         )
-    partial = output.with_name(output.name + '.part')
-    torch.save(dict(state_dict=weights, meta=dict(source=args.input, variant=variant)), partial)
-    partial.rename(output)
+    content = io.BytesIO()
+    torch.save(dict(state_dict=weights, meta=dict(source=args.input, variant=variant)), content)
+    write_whole(output, content.getvalue())
     print(f'written: {output}')
 
 

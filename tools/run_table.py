@@ -29,8 +29,8 @@ from nst_det.experiments import (
     draw_table,
     paper_rows,
     run_trials,
-    write_whole,
 )
+from nst_det.whole_files import write_whole
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -219,8 +219,8 @@ def lock(folder: Path) -> Iterator[int]:
 
 def write(table: ResultsTable, folder: Path) -> None:
     """Write the table in its three forms."""
-    write_whole(folder / 'table.md', table.markdown())
-    write_whole(folder / 'table.csv', table.csv())
+    write_whole(folder / 'table.md', table.markdown().encode())
+    write_whole(folder / 'table.csv', table.csv().encode())
     draw_table(table, folder / 'table.png')
 
 

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
+from nst_det.engine.runner import bare_model
 from nst_det.errors import UserError
 
 
@@ -73,7 +74,7 @@ def main() -> None:
     if args.tta:
         flip_too(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    model = getattr(runner.model, 'module', runner.model)
+    model = bare_model(runner)
     check_fit(model, weights, args.checkpoint, 'detector')
     if args.out is not None:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))

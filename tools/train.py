@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 import nst_det  # noqa: F401  registers what the configs name
 from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
+from nst_det.engine.runner import bare_model
 from nst_det.errors import UserError
 from nst_det.parallel import check_parallel
 from nst_det.resuming import check_resumable, last_note, latest_training
@@ -87,7 +88,7 @@ def check_weights(runner: Runner, path: str) -> None:
         UserError: Where a training to be resumed is of another architecture, or hardly any weight
             of a checkpoint to start from fits.
     """
-    model = getattr(runner.model, 'module', runner.model)
+    model = bare_model(runner)
     weights = read_state_dict(path)
     if runner.cfg.get('resume'):
         check_fit(model, weights, path, 'detector')

@@ -3,7 +3,7 @@
 from .results_table import ResultsTable, Row, paper_rows
 from .table_picture import draw_table
 from .train_and_test import Tested, ToolCalls, train_and_test
-from .trial import Result, Trial, write_whole
+from .trial import Result, Trial
 from .trial_queue import run_trials
 
 __all__ = [
@@ -17,5 +17,4 @@ __all__ = [
     'paper_rows',
     'run_trials',
     'train_and_test',
-    'write_whole',
 ]

@@ -1,7 +1,6 @@
 """One detector, one seed: trained and tested once, resumed where it was killed."""
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -14,6 +13,7 @@ from nst_det.command_line import RUNNER_KEYS
 from nst_det.configs import load_config
 from nst_det.errors import UserError
 from nst_det.experiments.train_and_test import ToolCalls, train_and_test
+from nst_det.whole_files import write_whole
 
 
 @dataclass
@@ -120,31 +120,13 @@ class Trial:
         """
         started = time.time()
         if not self.config.is_file():
-            self.config.parent.mkdir(parents=True, exist_ok=True)
-            beside = self.config.with_suffix('.new.py')
-            self.cfg.dump(beside)
-            os.replace(beside, self.config)
+            write_whole(self.config, self.cfg.pretty_text.encode())
         call = ToolCalls(self.tools, self.log, environment, keep_open)
         tested = train_and_test(call, self.config, self.work_dir, resume=True)
         seconds = time.time() - started
         result = Result(tested.mAP, tested.aps, str(tested.checkpoint), seconds)
-        write_whole(self.result_file, json.dumps(asdict(result), indent=1) + '\n')
+        write_whole(self.result_file, f'{json.dumps(asdict(result), indent=1)}\n'.encode())
         return result
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file that is whole whenever it is there.
-
-    Args:
-        file (Path): The file.
-        text (str): What is written.
-    """
-    beside = file.with_name(f'{file.name}.new')
-    with beside.open('w', encoding='utf-8') as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
 
 
 def _settings(cfg: Config) -> dict[str, object]:

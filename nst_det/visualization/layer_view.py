@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
-from nst_det.models.distillers.map_area import align, inside, strides_of_map
+from nst_det.models.distillers.map_area import strides_of_map
 from nst_det.models.distillers.map_transfer import MapTransfer
 from nst_det.models.distillers.tap import record
 from nst_det.models.distillers.transfer import Batch
@@ -106,12 +106,8 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
     picture = mmcv.imresize(picture, (width, height))
     views = []
     for transfer, one in zip(transfers, tapped):
-        student_map = transfer.student_tap.as_map(one, batch.shape, 'student')
+        student_map, teacher_map, mask = transfer.pair(one, batch, lesson)
         size = student_map.shape[2:]
-        teacher_map = align(
-            lesson.maps[transfer.teacher_tap], lesson.canvas, size, batch.canvas, batch.sizes
-        )
-        mask = inside(batch.sizes, batch.canvas, student_map)
         rows, columns = size if mask is None else (mask.any(3).sum(), mask.any(2).sum())
         crop = [m[0, :, :rows, :columns].float().cpu() for m in (teacher_map, student_map)]
         views.append(

@@ -14,8 +14,8 @@ from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.fileio.backends import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 
+from nst_det.engine.runner.bare_model import bare_model
 from nst_det.errors import UserError
 from nst_det.whole_files import write_whole
 
@@ -83,7 +83,7 @@ class CheckpointHook(_CheckpointHook):
         if 'optimizer' in checkpoint and get_world_size() == 1:
             gradients = {
                 name: parameter.grad.cpu()
-                for name, parameter in _model(runner).named_parameters()
+                for name, parameter in bare_model(runner).named_parameters()
                 if parameter.grad is not None
             }
             if gradients:
@@ -94,7 +94,7 @@ class CheckpointHook(_CheckpointHook):
         if not runner._resume:
             return
         gradients = checkpoint.get('gradients', {})
-        for name, parameter in _model(runner).named_parameters():
+        for name, parameter in bare_model(runner).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)
         self.validates_first = checkpoint['meta'].get('validation_cut', False)
@@ -215,7 +215,7 @@ def checkpoint_bytes(runner) -> int:
     Returns:
         int: Bytes: the weights, as many again for an EMA, and what the optimizer keeps.
     """
-    model = _model(runner)
+    model = bare_model(runner)
     size = sum(value.nbytes for value in model.state_dict().values())
     size += size * sum(isinstance(hook, EMAHook) for hook in runner.hooks)
     options = getattr(getattr(runner.optim_wrapper, 'optimizer', None), 'defaults', {})
@@ -246,10 +246,6 @@ def check_room(folder: str, needed: int) -> None:
             f'no room in {folder}: {free / 2**20:.0f} MiB are free and a checkpoint takes about '
             f'{needed / 2**20:.0f} MiB; make room or choose another --work-dir'
         )
-
-
-def _model(runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _remove(backend: object, path: str) -> None:

@@ -3,8 +3,8 @@
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from nst_det.engine.runner.bare_model import bare_model
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
 from nst_det.models.losses.finite import check_finite
@@ -44,7 +44,7 @@ class FiniteLossHook(Hook):
     def before_train(self, runner) -> None:
         """Stand in front of the optimizer."""
         wrapper = runner.optim_wrapper
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if isinstance(model, NSTDistiller):
             model.stops_where_not_finite = not self.max_skips
         self.names = {id(value): name for name, value in model.named_parameters()}

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from nst_det.building import checked_options
+from nst_det.engine.runner.bare_model import bare_model
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
 
@@ -62,7 +62,7 @@ class PatternFigureHook(Hook):
         # Matplotlib, scikit-learn and SciPy are loaded where they are asked for alone.
         from nst_det.visualization import load_image, view_layers
 
-        self.distiller = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.distiller = bare_model(runner)
         if not isinstance(self.distiller, NSTDistiller):
             raise UserError(
                 'PatternFigureHook draws the transfers of an NSTDistiller, and the model is a '

@@ -5,9 +5,9 @@ import sys
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from nst_det.building import checked_options
+from nst_det.engine.runner.bare_model import bare_model
 from nst_det.errors import UserError, nearest
 from nst_det.models.distillers import NSTDistiller
 
@@ -119,7 +119,7 @@ class TransferWeightHook(Hook):
             UserError: Where the model is no distiller, has no such transfer, or another hook
                 schedules it too.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if not isinstance(model, NSTDistiller):
             raise UserError(
                 'TransferWeightHook schedules the transfers of an NSTDistiller, and the model is a '

@@ -1,3 +1,4 @@
+from .bare_model import bare_model
 from .loops import EpochBasedTrainLoop
 
-__all__ = ['EpochBasedTrainLoop']
+__all__ = ['EpochBasedTrainLoop', 'bare_model']

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from nst_det.errors import UserError, nearest
 
-from .inception_blocks import LAYERS, InceptionSequence, TapInfo, layer_taps
+from .inception_blocks import InceptionSequence, TapInfo, layer_taps
+from .inception_tables import LAYERS
 
 
 @MODELS.register_module()

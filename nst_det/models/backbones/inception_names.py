@@ -1,8 +1,5 @@
 """What Inception-BN's convolutions are called: here, in ``bninception`` files and in MXNet's."""
 
-BLOCKS = ('3a', '3b', '3c', '4a', '4b', '4c', '4d', '4e', '5a', '5b')
-STRIDED_BLOCKS = ('3c', '4e')
-ABSENT_IF_STRIDED = ('branch_1x1', 'branch_pool.proj')
 STEM_UNITS = {
     'conv1.conv7x7': dict(bninception='conv1_7x7_s2', mxnet='1'),
     'conv2.reduce': dict(bninception='conv2_3x3_reduce', mxnet='2_red'),

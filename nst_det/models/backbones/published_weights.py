@@ -14,13 +14,8 @@ from torch import Tensor
 from nst_det.checkpoint_files import local_file
 from nst_det.checkpoints import read_state_dict
 from nst_det.errors import UserError
-from nst_det.models.backbones.inception_names import (
-    ABSENT_IF_STRIDED,
-    BLOCK_UNITS,
-    BLOCKS,
-    STEM_UNITS,
-    STRIDED_BLOCKS,
-)
+from nst_det.models.backbones.inception_names import BLOCK_UNITS, STEM_UNITS
+from nst_det.models.backbones.inception_tables import BLOCKS
 from nst_det.models.backbones.mxnet_params import is_mxnet_params, read_mxnet_params
 
 OWN = 'nst_det'
@@ -88,9 +83,10 @@ def published_names(family: str) -> dict[str, str]:
         dict[str, str]: The own name by the published one.
     """
     units = {own: names[family] for own, names in STEM_UNITS.items()}
-    for block in BLOCKS:
+    for block, spec in BLOCKS.items():
+        absent = {'branch_1x1': not spec.conv1x1, 'branch_pool.proj': not spec.proj}
         for own, names in BLOCK_UNITS.items():
-            if block in STRIDED_BLOCKS and own in ABSENT_IF_STRIDED:
+            if absent.get(own):
                 continue
             prefix = 'inception_' if family == 'bninception' else ''
             units[f'inception_{block}.{own}'] = f'{prefix}{block}_{names[family]}'

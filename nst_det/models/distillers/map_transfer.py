@@ -46,7 +46,24 @@ class MapTransfer(Transfer):
     def compare(
         self, seen: Sequence[Tensor], observed: Observation, batch: Batch, lesson: Lesson
     ) -> Tensor:
-        student_map = self.student_tap.as_map(seen[0], batch.shape, 'student')
+        return self.loss(*self.pair(seen[0], batch, lesson))
+
+    def pair(
+        self, tapped: Tensor, batch: Batch, lesson: Lesson
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bring the two maps to the same positions.
+
+        Args:
+            tapped (Tensor): What the student's tap recorded, or a view of it.
+            batch (Batch): The student's batch.
+            lesson (Lesson): What the teacher made of it.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor or None]: The student's map `(N, C_S, H, W)`, the teacher's
+            `(N, C_T, H, W)`, and the mask of the positions that count, `(N, 1, H, W)`, None where
+            all do.
+        """
+        student_map = self.student_tap.as_map(tapped, batch.shape, 'student')
         teacher_map = align(
             lesson.maps[self.teacher_tap],
             lesson.canvas,
@@ -54,5 +71,4 @@ class MapTransfer(Transfer):
             batch.canvas,
             batch.sizes,
         )
-        mask = inside(batch.sizes, batch.canvas, student_map)
-        return self.loss(student_map, teacher_map, mask)
+        return student_map, teacher_map, inside(batch.sizes, batch.canvas, student_map)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from nst_det.models.losses.first_derivative import first_derivative_only
-from nst_det.models.losses.patterns import pattern_scale, project
+from nst_det.models.losses.patterns import pattern_scale, project, squared_norms
 
 
 class DualMMD2(torch.autograd.Function):
@@ -31,7 +31,7 @@ class DualMMD2(torch.autograd.Function):
         """
         difference = None
         for sign, one in ((1, x), (-1, y)):
-            patterns = one * pattern_scale(_squared_norms(one)).unsqueeze(2)
+            patterns = one * pattern_scale(squared_norms(one)).unsqueeze(2)
             if difference is None:
                 difference = torch.bmm(patterns.mT, patterns).div_(one.shape[1])
             else:
@@ -52,7 +52,7 @@ class DualMMD2(torch.autograd.Function):
         for i, (sign, one) in enumerate(((4, x), (-4, y))):
             if not ctx.needs_input_grad[i]:
                 continue
-            raw = _squared_norms(one)
+            raw = squared_norms(one)
             scale = pattern_scale(raw)
             factor = (sign / one.shape[1] * upstream)[:, None] * scale.square()
             gradient = torch.bmm(one, difference)
@@ -60,7 +60,3 @@ class DualMMD2(torch.autograd.Function):
             gradient.sub_(one * project(along, raw).unsqueeze(2))
             gradients[i] = gradient.mul_(factor.unsqueeze(2))
         return tuple(gradients)
-
-
-def _squared_norms(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, dim=2).square()

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from nst_det.models.losses.first_derivative import first_derivative_only
-from nst_det.models.losses.patterns import pattern_scale, project
+from nst_det.models.losses.patterns import pattern_scale, project, squared_norms
 
 if TYPE_CHECKING:
     from nst_det.models.losses.kernels import Kernel
@@ -126,7 +126,7 @@ class _Norms:
     """The norms of a set of channels."""
 
     def __init__(self, rows: Tensor) -> None:
-        self.raw = torch.linalg.vector_norm(rows, dim=2).square()
+        self.raw = squared_norms(rows)
         self.scale = pattern_scale(self.raw)
         self.scale_squared = self.scale.square()
         self.squares = (self.raw * self.scale_squared).unsqueeze(2)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from nst_det.models.losses.first_derivative import first_derivative_only
-from nst_det.models.losses.patterns import pattern_scale, project
+from nst_det.models.losses.patterns import pattern_scale, project, squared_norms
 
 
 class MeanMMD2(torch.autograd.Function):
@@ -28,7 +28,7 @@ class MeanMMD2(torch.autograd.Function):
         Returns:
             Tensor: `(N,)`.
         """
-        norms = [torch.linalg.vector_norm(one, dim=2).square() for one in (x, y)]
+        norms = [squared_norms(one) for one in (x, y)]
         means = [
             torch.bmm(pattern_scale(raw).unsqueeze(1), one).squeeze(1) / one.shape[1]
             for raw, one in zip(norms, (x, y))

@@ -23,6 +23,18 @@ def selectivity_patterns(feature_map: Tensor) -> Tensor:
     return rows * pattern_scale(rows.square().sum(2, keepdim=True))
 
 
+def squared_norms(rows: Tensor) -> Tensor:
+    """The channels' squared L2 norms, without a squared copy of them.
+
+    Args:
+        rows (Tensor): `(N, C, HW)`.
+
+    Returns:
+        Tensor: `(N, C)`.
+    """
+    return torch.linalg.vector_norm(rows, dim=2).square()
+
+
 def pattern_scale(squared_norm: Tensor) -> Tensor:
     """What a channel is multiplied by to become its pattern.
 

@@ -3,7 +3,8 @@
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from nst_det.models.backbones.inception_blocks import LAYERS, InceptionSequence, layer_taps
+from nst_det.models.backbones.inception_blocks import InceptionSequence, layer_taps
+from nst_det.models.backbones.inception_tables import LAYERS
 
 
 @MODELS.register_module()
