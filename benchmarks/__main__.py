@@ -17,6 +17,8 @@ from benchmarks.formulations import autograd_over_bmm, broadcast, five_products
 from benchmarks.timing import medians, peak_memory
 from benchmarks.training_step import batch, distiller, step
 from nst_det.models.losses import GaussianKernel, LinearKernel, PolynomialKernel, nst_mmd2
+from nst_det.models.losses.gram_mmd2 import GramMMD2, symmetric_gram
+from nst_det.models.losses.patterns import squared_norms
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
@@ -143,6 +145,54 @@ def measure_step(turns: int, device: str) -> list[dict]:
     ]
 
 
+def measure_choices(turns: int, device: str) -> list[dict]:
+    """What each part of the loss takes, and what it took before or would take otherwise."""
+    paths = []
+    for channels in (576, 256):
+        rows = torch.rand((2, channels, 2394), device=device)
+        paths.append(
+            (
+                f'symmetric product, 2 × {channels} × 2394',
+                {
+                    'whole': lambda rows=rows: torch.bmm(rows, rows.mT),
+                    'in three of four blocks': lambda rows=rows: symmetric_gram(rows),
+                    'image by image': lambda rows=rows: [one @ one.mT for one in rows],
+                    'the norms alone': lambda rows=rows: squared_norms(rows),
+                },
+            )
+        )
+    for kernel, positions, other in (
+        ('polynomial', 400, 'HW × HW matrices'),
+        ('linear', 2394, 'mean patterns'),
+    ):
+        x, y = (torch.rand((2, 576, positions), device=device) for _ in range(2))
+        y.requires_grad_()
+        gram = PolynomialKernel(degree=2 if kernel == 'polynomial' else 1)
+
+        def way(mmd2, y=y):
+            def run():
+                mmd2().mean().backward()
+                y.grad = None
+
+            return run
+
+        paths.append(
+            (
+                f'{kernel} kernel, 2 × 576 × {positions}, forward and backward',
+                {
+                    'Gram matrices': way(lambda x=x, y=y, gram=gram: GramMMD2.apply(x, y, gram)),
+                    other: way(lambda x=x, y=y, name=kernel: KERNELS[name].mmd2(x, y)),
+                },
+            )
+        )
+    return [
+        dict(what=what, way=name, seconds=seconds, over_first=seconds / next(iter(times.values())))
+        for what, ways in paths
+        for times in [medians(ways, turns, device)]
+        for name, seconds in times.items()
+    ]
+
+
 def plot(growth: list[dict], file: Path) -> None:
     """Draw time against size, log–log."""
     figure, axes = plt.subplots(len(KERNELS), len(GROWTH), figsize=(11, 9), layout='constrained')
@@ -204,10 +254,15 @@ def tables(figures: dict) -> str:
                 if (row['kernel'], row['formulation']) == (kernel, name)
             }
             growth.append([kernel, name, *(f'{found[size]:.2f}' for size in GROWTH)])
-    drawn = [GithubFlavoredMarkdownTable(rows).table for rows in (losses, growth, steps)]
+    choices = [['what', 'way', 'ms', '× the first']]
+    for row in figures['choices']:
+        cells = [row['what'], row['way'], f'{1e3 * row["seconds"]:.2f}', f'{row["over_first"]:.2f}']
+        choices.append(cells)
+    drawn = [GithubFlavoredMarkdownTable(rows).table for rows in (losses, growth, choices, steps)]
     titles = [
         'The loss, forward and backward (medians; peak memory beside the maps, gradient included)',
         'How time grows, from 2 × 256 × 38×64 (1 is in proportion)',
+        'What each choice within the loss gives',
         'A training step: configs/voc_small, 2 images of 320 pixels',
     ]
     return '\n\n'.join(f'{title}:\n\n{table}' for title, table in zip(titles, drawn))
@@ -229,6 +284,7 @@ def main() -> None:
     print(f'{machine}\nthe loss:', flush=True)
     figures = dict(machine=machine, losses=measure_losses(args.turns, device))
     figures['growth'] = measure_growth(args.turns, device)
+    figures['choices'] = measure_choices(args.turns, device)
     print('training steps:', flush=True)
     figures['step'] = measure_step(args.turns, device)
     folder = Path(args.out)

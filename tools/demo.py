@@ -1,6 +1,7 @@
 """The whole way in minutes: a data set, a teacher, and a student without and with NST."""
 
 import argparse
+import os
 import statistics
 import time
 from itertools import count
@@ -91,7 +92,7 @@ def print_table(scores: dict[str, list[float]], tested: dict[str, Tested]) -> No
         shown = f'{statistics.mean(values):.1f}'
         if len(values) > 1:
             shown += f' ± {statistics.stdev(values):.1f}'
-        print(f'{TITLES[name]:16}{shown:>12}  {tested[name].checkpoint}')
+        print(f'{TITLES[name]:16}{shown:>12}  {os.path.relpath(tested[name].checkpoint)}')
     gains = [100 * (nst - plain) for plain, nst in zip(scores[STUDENT], scores[NST])]
     print(f'gain by NST, seed by seed: {", ".join(f"{gain:+.1f}" for gain in gains)}')
 
