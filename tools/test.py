@@ -15,7 +15,6 @@ from mmengine.runner import Runner
 
 from nst_det.checkpoints import check_fit, read_state_dict
 from nst_det.command_line import add_config_options, config_from, run
-from nst_det.engine.runner import bare_model
 from nst_det.errors import UserError
 
 
@@ -74,7 +73,7 @@ def main() -> None:
     if args.tta:
         flip_too(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    model = bare_model(runner)
+    model = getattr(runner.model, 'module', runner.model)  # out of DDP, or of --tta's averaging
     check_fit(model, weights, args.checkpoint, 'detector')
     if args.out is not None:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
