@@ -50,6 +50,23 @@ def test_it_equals_the_formula(mode, masked):
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(('mode', 'coefficient'), [('paper', 0.5), ('code', 1.0)])
+def test_the_loss_is_the_weighted_mean_of_the_images(mode, coefficient):
+    student, teacher = maps(3, 2, 4, 5), maps(3, 6, 4, 5, seed=1)
+    expected = 7 * coefficient * reference(student, teacher, mode).mean()
+    torch.testing.assert_close(ATLoss(7.0, mode)(student, teacher), expected)
+
+
+@pytest.mark.parametrize('mode', ['paper', 'code'])
+def test_autocast_does_not_make_it_coarser(mode):
+    student, teacher = maps(2, 3, 4, 4).float(), maps(2, 3, 8, 8, seed=1).float()
+    expected = attention_gap(student, teacher, None, mode)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = attention_gap(student, teacher, None, mode)
+        half = attention_gap(student.bfloat16(), teacher, None, mode)
+    assert torch.equal(found, expected) and half.dtype == torch.float32
+
+
 @pytest.mark.parametrize('mode', ['paper', 'code'])
 def test_its_gradient_is_that_of_finite_differences(mode):
     student = maps(2, 3, 3, 4).requires_grad_()

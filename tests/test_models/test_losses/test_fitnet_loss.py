@@ -39,6 +39,14 @@ def test_it_equals_the_formula(masked):
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
 
 
+def test_autocast_does_not_make_it_coarser():
+    loss = FitNetLoss(3.0, student_channels=3, teacher_channels=5)
+    student, teacher = maps(2, 3, 4, 5).float(), maps(2, 5, 4, 5, seed=1).float()
+    expected = loss(student, teacher)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(loss(student, teacher), expected)
+
+
 def test_its_gradients_are_those_of_finite_differences():
     loss = FitNetLoss(3.0, student_channels=2, teacher_channels=3).double()
     teacher = maps(2, 3, 3, 4, seed=1)

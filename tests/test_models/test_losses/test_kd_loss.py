@@ -49,6 +49,22 @@ def test_it_equals_the_formula(sigmoid, temperature):
 
 
 @pytest.mark.parametrize('sigmoid', [False, True])
+def test_the_loss_is_the_weighted_mean_of_the_rows(sigmoid):
+    student, teacher = scores(7, 5), scores(7, 5, seed=1)
+    expected = 3 * reference(student, teacher, 2.0, sigmoid).mean()
+    torch.testing.assert_close(KDLoss(3.0, 2.0)(student, teacher, sigmoid), expected)
+
+
+@pytest.mark.parametrize('sigmoid', [False, True])
+def test_half_precision_of_the_scores_is_all_that_is_lost_of_it(sigmoid):
+    student, teacher = scores(7, 5).bfloat16(), scores(7, 5, seed=1).bfloat16()
+    expected = reference(student.double(), teacher.double(), 4.0, sigmoid).mean()
+    with torch.autocast('cpu', torch.bfloat16):
+        found = KDLoss()(student, teacher, sigmoid)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('sigmoid', [False, True])
 def test_its_gradient_is_that_of_finite_differences(sigmoid):
     student, teacher = scores(4, 3).requires_grad_(), scores(4, 3, seed=1)
     assert torch.autograd.gradcheck(lambda x: soft_divergence(x, teacher, 2.0, sigmoid), student)
@@ -86,8 +102,9 @@ def test_no_region_is_no_loss():
 def test_the_objects_that_a_teacher_expects_are_counted_by_its_own_probabilities():
     assert expected_objects(torch.full((10, 3), -50.0), sigmoid=True) == 1  # at least
     assert expected_objects(torch.full((10, 3), 50.0), sigmoid=True) == 10
-    sure = torch.tensor([[9.0, 0.0, 0.0], [0.0, 0.0, 9.0]]) * 5  # the last class is background
-    assert expected_objects(sure.repeat(4, 1), sigmoid=False).item() == pytest.approx(4)
+    sure = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]]) * 5
+    # The last class is background.
+    assert expected_objects(sure.repeat(4, 1), sigmoid=False).item() == pytest.approx(8)
 
 
 @pytest.mark.parametrize(

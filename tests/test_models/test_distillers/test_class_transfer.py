@@ -1,0 +1,192 @@
+"""KD of whole detectors against plain Python loops over regions, stages and positions."""
+
+import copy
+import math
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+CLASSES, TEMPERATURE, WEIGHT = 3, 3.0, 2.0
+COLOURS = dict(type='DetDataPreprocessor', mean=[110.0] * 3, std=[60.0] * 3, pad_size_divisor=16)
+BACKBONE = dict(type='InceptionBN', width=0.1, norm_eval=True)
+CHANNELS = MODELS.build(BACKBONE).taps(0.1)['4b'].channels
+ANCHORS = dict(
+    type='AnchorGenerator', scales=[2], ratios=[0.5, 1.0], strides=[16]
+)  # two at each position
+CODER = dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
+ASSIGNER = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0)
+SAMPLER = dict(type='RandomSampler', num=12, pos_fraction=0.5, add_gt_as_proposals=True)
+
+
+def one_stage():
+    head = dict(
+        type='RetinaHead',
+        num_classes=CLASSES,
+        in_channels=CHANNELS,
+        feat_channels=8,
+        stacked_convs=1,
+        anchor_generator=ANCHORS,
+        bbox_coder=CODER,
+    )
+    training = dict(assigner=ASSIGNER, allowed_border=-1, pos_weight=-1)
+    return dict(type='SingleStageDetector', bbox_head=head, train_cfg=training, test_cfg={})
+
+
+def two_stages(cascaded):
+    box_head = dict(
+        type='Shared2FCBBoxHead',
+        in_channels=CHANNELS,
+        fc_out_channels=16,
+        roi_feat_size=3,
+        num_classes=CLASSES,
+        bbox_coder=CODER,
+        loss_cls=dict(type='CrossEntropyLoss'),
+        reg_class_agnostic=True,
+    )
+    extractor = dict(
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=1),
+        out_channels=CHANNELS,
+        featmap_strides=[16],
+    )
+    stage = dict(assigner=dict(ASSIGNER, neg_iou_thr=0.5), sampler=SAMPLER, pos_weight=-1)
+    cascade = dict(type='CascadeRoIHead', num_stages=2, stage_loss_weights=[1, 0.5])
+    return dict(
+        type='FasterRCNN',
+        rpn_head=dict(
+            type='RPNHead',
+            in_channels=CHANNELS,
+            feat_channels=8,
+            anchor_generator=ANCHORS,
+            bbox_coder=CODER,
+        ),
+        roi_head=dict(
+            **(cascade if cascaded else dict(type='StandardRoIHead')),
+            bbox_roi_extractor=extractor,
+            bbox_head=[box_head, box_head] if cascaded else box_head,
+        ),
+        train_cfg=dict(
+            rpn=dict(stage, sampler=dict(SAMPLER, add_gt_as_proposals=False), allowed_border=-1),
+            rpn_proposal=dict(nms_pre=20, max_per_img=20, nms=dict(type='nms', iou_threshold=0.7)),
+            rcnn=[stage, stage] if cascaded else stage,
+        ),
+        test_cfg=dict(
+            rpn=dict(nms_pre=5, max_per_img=5, nms=dict(type='nms', iou_threshold=0.7)),
+            rcnn=dict(score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5), max_per_img=5),
+        ),
+    )
+
+
+def distiller(detector):
+    """A student and a teacher of one architecture, whose class scores are far apart."""
+    torch.manual_seed(0)
+    detector = ConfigDict(detector, backbone=BACKBONE, data_preprocessor=COLOURS)
+    model = MODELS.build(
+        dict(
+            type='NSTDistiller',
+            student=detector,
+            teacher=dict(config=copy.deepcopy(detector), checkpoint='random'),
+            transfers=[dict(loss=dict(type='KDLoss', loss_weight=WEIGHT, temperature=TEMPERATURE))],
+        )
+    )
+    model.init_weights()
+    for one in (model.student, model.open_teacher().detector):
+        for name, value in one.named_parameters():
+            if 'cls' in name:
+                torch.nn.init.normal_(value.detach(), std=0.05)
+    return model
+
+
+def batch(model):
+    """An image that fills the batch and one that is padded to the right and below."""
+    images = [torch.randint(0, 256, (3, *s), dtype=torch.uint8) for s in [(64, 96), (33, 56)]]
+    samples = []
+    for image in images:
+        size = tuple(image.shape[1:])
+        objects = InstanceData(bboxes=torch.tensor([[2.0, 2, 30, 30]]), labels=torch.tensor([1]))
+        samples.append(
+            DetDataSample(
+                gt_instances=objects,
+                metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)),
+            )
+        )
+    return model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
+
+
+def kl(p, q):
+    return sum(a * math.log(a / b) for a, b in zip(p, q))
+
+
+def softmax(row):
+    powers = [math.exp(value / TEMPERATURE) for value in row]
+    return [power / sum(powers) for power in powers]
+
+
+@pytest.mark.parametrize('cascaded', [False, True])
+def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(cascaded):
+    model = distiller(two_stages(cascaded))
+    data = batch(model)
+    heads = model.student.roi_head.bbox_head
+    extractors = model.student.roi_head.bbox_roi_extractor
+    heads, extractors = (list(one) if cascaded else [one] for one in (heads, extractors))
+    rois, students = [], []
+    for extractor in extractors:
+        extractor.register_forward_pre_hook(lambda module, args: rois.append(args[1]))
+    for head in heads:
+        head.register_forward_hook(lambda module, args, output: students.append(output[0]))
+    found = model(**copy.deepcopy(data), mode='loss')['loss_kd']
+
+    teacher = model.open_teacher().detector
+    heads, extractors = teacher.roi_head.bbox_head, teacher.roi_head.bbox_roi_extractor
+    heads, extractors = (list(one) if cascaded else [one] for one in (heads, extractors))
+    stages = []
+    with torch.no_grad():
+        features = teacher.extract_feat(data['inputs'])
+        for head, extractor, regions, scores in zip(heads, extractors, rois, students):
+            taught = head(extractor(features, regions))[0]
+            rows = [kl(softmax(t), softmax(s)) for t, s in zip(taught.tolist(), scores.tolist())]
+            stages.append(sum(rows) / len(rows))
+    assert len(stages) == (2 if cascaded else 1)
+    expected = WEIGHT * TEMPERATURE**2 * sum(stages) / len(stages)
+    assert expected > 0.05
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_position_and_anchor_inside_an_image_counts_and_no_other():
+    model = distiller(one_stage())
+    teacher, scores = model.open_teacher().detector, {}
+    for name, detector in [('student', model.student), ('teacher', teacher)]:
+        detector.bbox_head.retina_cls.register_forward_hook(
+            lambda module, args, output, name=name: scores.update({name: output.tolist()})
+        )
+    data = batch(model)
+    assert data['inputs'].shape[2:] == (64, 96)
+    found = model(**data, mode='loss')['loss_kd']
+
+    def sigmoid(value):
+        return 1 / (1 + math.exp(-value))
+
+    total = objects = 0.0
+    # The centres of stride 16 that lie inside 64 × 96 and 33 × 56 pixels.
+    for image, (rows, columns) in enumerate([(4, 6), (2, 3)]):
+        for anchor in range(2):
+            for y in range(rows):
+                for x in range(columns):
+                    pairs = [
+                        [scores[role][image][anchor * CLASSES + k][y][x] for k in range(CLASSES)]
+                        for role in ('student', 'teacher')
+                    ]
+                    for s, t in zip(*pairs):
+                        p, q = (
+                            [sigmoid(score / TEMPERATURE), sigmoid(-score / TEMPERATURE)]
+                            for score in (t, s)
+                        )
+                        total += kl(p, q)
+                    objects += max(sigmoid(t) for t in pairs[1])
+    assert objects > 2
+    expected = WEIGHT * TEMPERATURE**2 * total / objects
+    assert found.item() == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,131 @@
+"""How far the teacher runs: as far as the transfers of the moment need, module by module."""
+
+import copy
+from collections import Counter
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+NST, AT, FITNET = ('NSTLoss', 'ATLoss', 'FitNetLoss')
+TO_3B = ('backbone.conv1', 'backbone.conv2', 'backbone.inception_3a', 'backbone.inception_3b')
+TO_4B = (*TO_3B, 'backbone.inception_3c', 'backbone.inception_4a', 'backbone.inception_4b')
+TO_RPN = (*TO_4B, 'rpn_head.rpn_conv')
+CLASSIFICATION = ('roi_head.bbox_roi_extractor', 'roi_head.shared_head', 'roi_head.bbox_head')
+
+
+def at(layer, *losses):
+    return [dict(layer=layer, loss=dict(type=one)) for one in losses]
+
+
+KD = [dict(loss=dict(type='KDLoss'))]
+MAP_3B, MAP_4B = 'backbone.inception_3b', 'backbone.inception_4b'
+
+
+def batch(model):
+    """Two images, one of them padded."""
+    images = [torch.randint(0, 256, (3, 64, width), dtype=torch.uint8) for width in (96, 64)]
+    samples = []
+    for image in images:
+        size = tuple(image.shape[1:])
+        objects = InstanceData(bboxes=torch.tensor([[4.0, 4, 40, 40]]), labels=torch.tensor([1]))
+        samples.append(
+            DetDataSample(
+                gt_instances=objects,
+                metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)),
+            )
+        )
+    return model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
+
+
+@pytest.fixture
+def taught(tiny_distiller):
+    """A distiller of some transfers, past its first batch, on which a teacher runs to its end."""
+
+    def build(transfers):
+        torch.manual_seed(0)
+        cfg = tiny_distiller()
+        cfg.model.transfers = transfers
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        data = batch(model)
+        model(**copy.deepcopy(data), mode='loss')
+        return model, data
+
+    return build
+
+
+def leaves(detector, parts):
+    """The names of the modules without children in some parts of a detector, but for its losses."""
+    return [
+        name
+        for name, module in detector.named_modules()
+        if not list(module.children()) and f'{name}.'.startswith(tuple(f'{p}.' for p in parts))
+        if '.loss_' not in name
+    ]
+
+
+def runs(model, data):
+    """How often each module without children of the teacher runs in a training step."""
+    ran = Counter()
+    detector = model.open_teacher().detector
+    hooks = [
+        detector.get_submodule(name).register_forward_hook(lambda *_, n=name: ran.update([n]))
+        for name in leaves(detector, ('backbone', 'rpn_head', 'roi_head'))
+    ]
+    model(**copy.deepcopy(data), mode='loss')
+    for hook in hooks:
+        hook.remove()
+    return ran
+
+
+@pytest.mark.parametrize(
+    ('transfers', 'parts'),
+    [
+        (at(MAP_4B, NST), TO_4B),
+        (at(MAP_4B, AT), TO_4B),
+        (at(MAP_4B, FITNET), TO_4B),
+        (at(MAP_3B, NST), TO_3B),
+        (at('rpn_head.rpn_conv', NST), TO_RPN),
+        (KD, TO_4B + CLASSIFICATION),
+        (at(MAP_4B, NST, AT, FITNET), TO_4B),
+        (at(MAP_3B, AT) + at(MAP_4B, FITNET), TO_4B),
+        (KD + at(MAP_4B, NST), TO_4B + CLASSIFICATION),
+        (KD + at(MAP_4B, AT), TO_4B + CLASSIFICATION),
+        (KD + at(MAP_4B, FITNET), TO_4B + CLASSIFICATION),
+        (KD + at(MAP_3B, NST), TO_4B + CLASSIFICATION),
+        (KD + at('rpn_head.rpn_conv', NST), TO_RPN + CLASSIFICATION),
+        (KD + at(MAP_4B, NST, AT, FITNET), TO_4B + CLASSIFICATION),
+    ],
+    ids=lambda value: (
+        None
+        if isinstance(value, tuple)
+        else '+'.join(f'{one["loss"]["type"]}@{one.get("layer", "")}' for one in value)
+    ),
+)
+def test_it_runs_once_through_what_the_transfers_need_and_through_nothing_else(
+    taught, transfers, parts
+):
+    model, data = taught(transfers)
+    needed = leaves(model.open_teacher().detector, parts)
+    assert runs(model, data) == dict.fromkeys(needed, 1)
+
+
+def test_it_runs_no_further_for_a_transfer_that_a_schedule_has_switched_off(taught):
+    model, data = taught(KD + at(MAP_3B, NST))
+    kd, nst = model.transfers
+    kd.factor = 0.0
+    assert runs(model, data) == dict.fromkeys(leaves(model.open_teacher().detector, TO_3B), 1)
+    nst.factor = 0.0
+    assert not runs(model, data)
+
+
+def test_for_class_scores_alone_it_runs_no_further_on_its_first_batch_either(tiny_distiller):
+    cfg = tiny_distiller()
+    cfg.model.transfers = KD
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    needed = leaves(model.open_teacher().detector, TO_4B + CLASSIFICATION)
+    assert runs(model, batch(model)) == dict.fromkeys(needed, 1)
