@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nst_det.command_line import run
 from nst_det.errors import UserError
@@ -63,22 +64,33 @@ def main() -> None:
         )
         weights = fold_normalisation(weights, eps)
         print(f'bn_data folded: data_preprocessor=dict(mean={mean}, std={std}, bgr_to_rgb=True)')
-    network = InceptionBN(variant=variant, out_layers=('5b',)).state_dict()
-    needed = [key for key in network if not key.endswith('num_batches_tracked')]
-    missing = [key for key in needed if key not in weights]
+    missing = missing_layers(weights, variant, args.input)
     print(f'{len(weights) - len(published.added)} tensors converted to their names here')
     if published.added:
         print(f'{len(published.added)} convolutions have no bias: 0 written')
     if published.classifier:
         print(f'left out, the classifier: {", ".join(published.classifier)}')
     if missing:
-        print(
-            f'the file ends early: {len(missing)} of {len(needed)} are not in it, from {missing[0]}'
-        )
+        print(f'the file ends early, it does not hold {", ".join(missing)}')
     content = io.BytesIO()
     torch.save(dict(state_dict=weights, meta=dict(source=args.input, variant=variant)), content)
     write_whole(output, content.getvalue())
     print(f'written: {output}')
+
+
+def missing_layers(weights: dict[str, Tensor], variant: str, source: str) -> list[str]:
+    """The layers that a file ends before; a file that lacks anything else is refused."""
+    network = InceptionBN(variant=variant, out_layers=('5b',)).state_dict()
+    needed = [key for key in network if not key.endswith('num_batches_tracked')]
+    missing = [key for key in needed if key not in weights]
+    layers = list(dict.fromkeys(key.split('.')[0] for key in missing))
+    ended = [key for key in needed if key.split('.')[0] in layers]
+    if missing != ended or missing != needed[len(needed) - len(missing) :]:
+        raise UserError(
+            f'{source} lacks {len(missing)} of the {len(needed)} weights of Inception-BN, such as '
+            f'{missing[0]!r}, and holds others behind: it is damaged, get it anew'
+        )
+    return layers
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from nst_det.models import InceptionBN
+from nst_det.models.backbones.published_weights import published_names
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FILE = ROOT / 'tests' / 'fixtures' / 'mxnet_inception_bn.params'
@@ -22,6 +23,7 @@ def test_a_converted_file_is_what_the_published_one_is(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "mxnet names, so variant='mxnet'" in done.stdout
     assert '64 tensors converted' in done.stdout
+    assert 'the file ends early, it does not hold inception_3b, inception_3c, ' in done.stdout
     states = []
     for file in (OWN_FILE, tmp_path / 'own.pth'):
         init_cfg = dict(type='Pretrained', checkpoint=str(file))
@@ -46,3 +48,17 @@ def test_a_file_of_another_kind_is_one_line(tmp_path):
         done = convert(tmp_path / 'in', tmp_path / 'own.pth')
         assert done.returncode == 2
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_file_with_a_hole_is_refused_by_the_weight_that_is_not_there(tmp_path):
+    names = {own: name for name, own in published_names('bninception').items()}
+    weights = InceptionBN(width=0.1, out_layers=('5b',)).state_dict()
+    file = {names[key]: value for key, value in weights.items() if key in names}
+    del file['inception_4b_3x3_bn.bias']
+    torch.save(file, tmp_path / 'in.pth')
+    done = convert(tmp_path / 'in.pth', tmp_path / 'own.pth')
+    assert done.returncode == 2
+    assert "lacks 1 of the 414 weights of Inception-BN, such as 'inception_4b.branch_3x3" in (
+        done.stderr
+    )
+    assert not (tmp_path / 'own.pth').exists()

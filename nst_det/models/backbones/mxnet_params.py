@@ -112,6 +112,8 @@ class _Reader:
         if dimensions > _MOST_DIMENSIONS:
             raise self._fault(
                 f"{where} begins with {dimensions:#x}, which is no version of MXNet's"
+                if old
+                else f'{where} has {dimensions} dimensions, expected {_MOST_DIMENSIONS} at most'
             )
         sizes = [self._number('<I' if old else '<q', where) for _ in range(dimensions)]
         if any(size < 0 for size in sizes):

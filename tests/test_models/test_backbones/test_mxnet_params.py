@@ -102,6 +102,10 @@ def test_a_truncated_file_is_one_clear_line(read, length):
         ),
         (struct.pack('<QQQIiIq', 0x112, 0, 1, VERSIONS[2], 0, 1, -1), r'has the shape \(-1,\)'),
         (struct.pack('<QQQIi', 0x112, 0, 1, VERSIONS[2], 1), 'array 0 is sparse'),
+        (
+            struct.pack('<QQQIii', 0x112, 0, 1, VERSIONS[3], 0, -1),
+            'array 0 has 4294967295 dimensions, expected 32 at most',
+        ),
         (struct.pack('<QQQI', 0x112, 0, 1, 0xF993FACB), '0xf993facb, which is no version'),
         (struct.pack('<QQQIiI', 0x112, 0, 1, VERSIONS[2], 0, 0), 'was never initialised'),
         (WHOLE[:-1] + b'\xff', 'name 1 is no text'),
