@@ -15,7 +15,7 @@ from pathlib import Path
 import nst_det  # noqa: F401  registers what the configs name
 
 # isort: split
-from mmdet.registry import DATASETS, MODELS
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -26,6 +26,7 @@ from nst_det.experiments import (
     ResultsTable,
     Row,
     Trial,
+    common_test,
     draw_table,
     paper_rows,
     run_trials,
@@ -88,7 +89,11 @@ def main() -> None:
     if len(set(methods.values())) < len(methods):
         raise UserError(f'two rows are called the same: {", ".join(methods.values())}')
     baseline = methods[find_baseline(args.baseline, configs)]
-    paper = paper_rows(test_classes(next(iter(configs.values())))) if args.paper else {}
+    teacher = args.teacher and teacher_trial(args.teacher, args.cfg_options, work_dir)
+    if teacher and (teacher.method in methods.values() or teacher.folder.name in configs):
+        raise UserError(f"a row is called '{teacher.method}', as the teacher is")
+    test = common_test({**configs, **({teacher.method: teacher.cfg} if teacher else {})})
+    paper = paper_rows(test) if args.paper else {}
     rows = {method: Row(method) for method in methods.values()}
 
     def fill(trials: list[Trial], gpus: list[str]) -> None:
@@ -105,16 +110,12 @@ def main() -> None:
                 failures.append(f'{trial.name}: {outcome}')
             else:
                 rows[trial.method].results[trial.seed] = outcome
-                write(ResultsTable(list(rows.values()), baseline, paper), work_dir)
+                write(ResultsTable(list(rows.values()), baseline, paper, test.protocol), work_dir)
         if failures:
             raise UserError(f'{len(failures)} of {len(trials)} failed, {failures[0]}')
 
     with lock(work_dir) as held:
-        teacher = None
-        if args.teacher:
-            teacher = teacher_trial(args.teacher, args.cfg_options, work_dir)
-            if teacher.method in rows:
-                raise UserError(f"a row is called '{teacher.method}', as the teacher is")
+        if teacher:
             rows[teacher.method] = Row(teacher.method, competes=False)
             fill([teacher], args.gpus[:1])
         for name, cfg in configs.items():
@@ -127,7 +128,7 @@ def main() -> None:
             ],
             args.gpus,
         )
-        table = ResultsTable(list(rows.values()), baseline, paper)
+        table = ResultsTable(list(rows.values()), baseline, paper, test.protocol)
         write(table, work_dir)
     print(f'\n{table.markdown()}\n{work_dir}/table.md, table.csv and table.png hold it')
 
@@ -166,13 +167,6 @@ def find_baseline(given: str | None, configs: dict[str, Config]) -> str:
     if name not in configs:
         raise UserError(f'--baseline {given} is none of the rows: {nearest(name, configs)}')
     return name
-
-
-def test_classes(cfg: Config) -> tuple[str, ...]:
-    """The classes of a config's test set."""
-    dataset = cfg.test_dataloader.dataset
-    given = (dataset.get('metainfo') or {}).get('classes')
-    return given or DATASETS.get(dataset.type).METAINFO['classes']
 
 
 def teacher_trial(path: str, options: dict, work_dir: Path) -> Trial:

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from nst_det.errors import UserError, nearest
 from nst_det.evaluation import PairedGain, paired_gain
+from nst_det.experiments.common_test import CommonTest
 from nst_det.experiments.trial import Result
 
 PAPER = 'arXiv 1707.01219'
@@ -66,14 +67,16 @@ class ResultsTable:
         baseline (str): The method that gains are over.
         paper (dict[str, list[float]]): The paper's mAP and APs of the methods to be shown beside.
             Defaults to none.
+        protocol (str): How AP is taken. Defaults to ``'11 points'``, as in VOC2007.
 
     Raises:
-        UserError: Where there is no row, no baseline, or the rows' classes differ.
+        UserError: Where there is no row, or the rows' classes differ.
     """
 
     rows: list[Row]
     baseline: str
     paper: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    protocol: str = '11 points'
 
     def __post_init__(self) -> None:
         self.rows = [row for row in self.rows if row.results]
@@ -87,6 +90,11 @@ class ResultsTable:
                 f'{", ".join(others)}: one table needs one test set'
             )
         (self.classes,) = kinds
+
+    @property
+    def title(self) -> str:
+        """str: What the values are."""
+        return f'VOC mAP and AP ({self.protocol}, %) on the test images'
 
     def gain(self, row: Row) -> PairedGain | None:
         """How a method compares with the baseline, over the seeds that both have.
@@ -184,7 +192,7 @@ class ResultsTable:
             str: The text.
         """
         best = self.best()
-        text = 'VOC mAP and AP (11 points, %) on the test images. Best in bold.\n\n'
+        text = f'{self.title}. Best in bold.\n\n'
         text += _markdown(
             [
                 [f'**{cell}**' if (i, j) in best else cell for j, cell in enumerate(line)]
@@ -193,6 +201,12 @@ class ResultsTable:
         )
         if self.paper:
             text += f'\nLines of *{PAPER_LINE}* are from {PAPER}, not results of these runs.\n'
+        seeds = {
+            row.method: ' '.join(map(str, sorted(row.results))) for row in self.rows if row.competes
+        }
+        if len(set(seeds.values())) > 1:
+            shown = '; '.join(f'{method} {of}' for method, of in seeds.items())
+            text += f'\nThe rows do not have the same seeds yet: {shown}.\n'
         gains = self.gain_cells()
         if len(gains) > 1:
             text += (
@@ -226,29 +240,33 @@ class ResultsTable:
         return out.getvalue()
 
 
-def paper_rows(classes: Sequence[str]) -> dict[str, list[float]]:
+def paper_rows(test: CommonTest) -> dict[str, list[float]]:
     """The paper's table 4.
 
     Args:
-        classes (Sequence[str]): The classes of the table that it is put beside.
+        test (CommonTest): The test of the table that it is put beside.
 
     Returns:
         dict[str, list[float]]: By method, mAP and then the AP of each class, in percent.
 
     Raises:
-        UserError: Where the classes are not VOC's.
+        UserError: Where the classes are not VOC's, or AP is not of 11 points.
     """
+    if test.protocol != '11 points':
+        raise UserError(
+            f"the paper's AP is of 11 points, the rows' is {test.protocol}: leave out --paper"
+        )
     text = files('nst_det.experiments').joinpath('voc07_table4.csv').read_text()
     lines = [line for line in text.splitlines() if not line.startswith('#')]
     table = list(csv.DictReader(lines))
     own = list(table[0])[2:]
-    for name in classes:
+    for name in test.classes:
         if name not in own:
             raise UserError(
                 f"the paper's table is of VOC's 20 classes, and '{name}' is none of them: "
                 f'{nearest(name, own)}; leave out --paper'
             )
-    return {line['method']: [float(line[key]) for key in ('mAP', *classes)] for line in table}
+    return {line['method']: [float(line[key]) for key in ('mAP', *test.classes)] for line in table}
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -1,11 +1,13 @@
 """The results table as a picture, with the gains' intervals below it."""
 
+import io
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nst_det.experiments.results_table import PAPER_LINE, ResultsTable
+from nst_det.whole_files import write_whole
 
 LINE_HEIGHT = 0.32  # inches
 COLUMN_WIDTH = 0.85
@@ -16,7 +18,7 @@ def draw_table(table: ResultsTable, out: Path) -> None:
 
     Args:
         table (ResultsTable): The table.
-        out (Path): The picture to write.
+        out (Path): The PNG to write.
     """
     cells = table.cells()
     gains = [(row.method, table.gain(row)) for row in table.rows]
@@ -30,12 +32,14 @@ def draw_table(table: ResultsTable, out: Path) -> None:
     _draw_cells(axes[0], table, cells)
     if gains:
         _draw_gains(axes[1], table, gains)
-    figure.savefig(out)
+    picture = io.BytesIO()
+    figure.savefig(picture, format='png')
+    write_whole(out, picture.getvalue())
 
 
 def _draw_cells(axes: Axes, table: ResultsTable, cells: list[list[str]]) -> None:
     axes.set_axis_off()
-    axes.set_title('VOC mAP and AP (11 points, %) on the test images, best in bold', fontsize=10)
+    axes.set_title(f'{table.title}, best in bold', fontsize=10)
     widths = [2.1, 1.7, *[COLUMN_WIDTH] * len(table.classes)]
     drawn = axes.table(
         cellText=cells,

@@ -53,6 +53,7 @@ class Trial:
         self.cfg = deepcopy(cfg)
         self.cfg.merge_from_dict({'randomness.seed': seed})
         self.seed = seed
+        self.folder = folder
         self.tools = tools
         self.name = f'{method}, seed {seed}'
         self.work_dir = folder / f'seed{seed}'
@@ -79,8 +80,15 @@ class Trial:
                 'test is done again'
             ) from error
 
+    @property
+    def begun(self) -> bool:
+        """bool: Whether there is a checkpoint or a result of it."""
+        return self.result_file.exists() or any(self.work_dir.glob('*.pth'))
+
     def check(self) -> None:
         """Check that what is on disk was made with this very config.
+
+        What ended before its first checkpoint holds nothing, so that it may begin with any.
 
         Raises:
             UserError: Where it was not; it names the first setting that differs.
@@ -92,6 +100,8 @@ class Trial:
                     'with: move it away, or choose another --work-dir'
                 )
             return
+        if not self.begun:
+            return
         before, now = _settings(load_config(str(self.config))), _settings(self.cfg)
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
@@ -100,7 +110,7 @@ class Trial:
             more = f' (and {len(changed) - 1} more)' if changed[1:] else ''
             raise UserError(
                 f'{self.name} was trained with another config: {key} was {was} and is {is_now}'
-                f'{more}; choose another --work-dir, or move {self.config.parent} away'
+                f'{more}; choose another --work-dir, or move {self.folder} away'
             )
 
     def run(
@@ -119,7 +129,7 @@ class Trial:
             UserError: Where a tool fails, or the test reports no VOC mAP.
         """
         started = time.time()
-        if not self.config.is_file():
+        if not (self.begun and self.config.is_file()):
             write_whole(self.config, self.cfg.pretty_text.encode())
         call = ToolCalls(self.tools, self.log, environment, keep_open)
         tested = train_and_test(call, self.config, self.work_dir, resume=True)

@@ -8,7 +8,7 @@ from mmdet.datasets import VOCDataset
 from PIL import Image
 
 from nst_det.errors import UserError
-from nst_det.experiments import Result, ResultsTable, Row, draw_table, paper_rows
+from nst_det.experiments import CommonTest, Result, ResultsTable, Row, draw_table, paper_rows
 
 CLASSES = ('bird', 'cat')
 
@@ -19,6 +19,10 @@ def row(method, *maps, competes=True, bird=0.5):
         for seed, value in enumerate(maps)
     }
     return Row(method, results, competes)
+
+
+def common(*classes, protocol='11 points'):
+    return CommonTest('test.txt', classes, protocol, '0.5')
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_the_papers_rows_come_only_when_asked_and_say_whose_they_are(table):
 
 
 def test_the_papers_table_4():
-    rows = paper_rows(('aeroplane', 'tvmonitor'))
+    rows = paper_rows(common('aeroplane', 'tvmonitor'))
     assert rows['Baseline'] == [75.6, 77.2, 74.9]
     assert rows['KD + NST (poly)'] == [77.2, 75.7, 77.1]
     assert len(rows) == 6
@@ -88,12 +92,30 @@ def test_the_papers_table_4():
 def test_the_papers_rows_are_in_the_order_of_vocs_classes(shared):
     lines = (shared / 'reference' / 'voc07_table4.csv').read_text().splitlines()[1:]
     facts = [[float(value) for value in line.split(',')[1:]] for line in lines]
-    assert list(paper_rows(VOCDataset.METAINFO['classes']).values()) == facts
+    assert list(paper_rows(common(*VOCDataset.METAINFO['classes'])).values()) == facts
 
 
 def test_the_papers_table_beside_other_classes_is_refused():
     with pytest.raises(UserError, match="VOC's 20 classes, and 'circle' is none"):
-        paper_rows(('circle', 'star'))
+        paper_rows(common('circle', 'star'))
+
+
+def test_the_papers_table_beside_another_way_to_take_ap_is_refused():
+    with pytest.raises(UserError, match="11 points, the rows' is area"):
+        paper_rows(common('cat', protocol='area'))
+
+
+def test_how_ap_was_taken_is_said(table):
+    assert table.markdown().startswith('VOC mAP and AP (11 points, %)')
+    assert ResultsTable(table.rows, 'Baseline', protocol='area').title.startswith(
+        'VOC mAP and AP (area, %)'
+    )
+
+
+def test_rows_that_lack_seeds_are_told(table):
+    assert 'same seeds' not in table.markdown()
+    some = ResultsTable([row('Baseline', 20, 22), row('KD', 21), row('Teacher', 9)], 'Baseline')
+    assert 'do not have the same seeds yet: Baseline 0 1; KD 0;' in some.markdown()
 
 
 def test_the_csv_reads_back_unrounded(table):
@@ -118,6 +140,7 @@ def test_no_result_makes_no_table():
 
 def test_a_picture_has_room_for_every_row(table, tmp_path):
     draw_table(table, tmp_path / 'some.png')
+    assert {file.name for file in tmp_path.iterdir()} == {'some.png'}
     more = [*table.rows, *(row(f'method {i}', 20, 21, 23) for i in range(5))]
     draw_table(ResultsTable(more, 'Baseline'), tmp_path / 'more.png')
     some, more = (Image.open(tmp_path / name) for name in ('some.png', 'more.png'))

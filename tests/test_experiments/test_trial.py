@@ -21,8 +21,9 @@ def trial(tiny_distiller, tmp_path):
 
 
 def begun(trial):
-    trial.config.parent.mkdir(parents=True)
+    trial.work_dir.mkdir(parents=True)
     trial.cfg.dump(trial.config)
+    (trial.work_dir / 'epoch_1.pth').touch()
     return trial
 
 
@@ -54,6 +55,12 @@ def test_another_config_is_refused_by_the_setting_that_differs(trial, change, sa
     begun(trial())
     with pytest.raises(UserError, match=said):
         trial(**change).check()
+
+
+def test_what_failed_before_its_first_checkpoint_may_begin_with_another_config(trial):
+    begun(trial())
+    (trial().work_dir / 'epoch_1.pth').unlink()
+    trial(log_level='INFO').check()
 
 
 def test_another_seed_is_another_trial(trial):
