@@ -21,6 +21,12 @@ TAUGHT = [
     for path in EXPERIMENTS
     if (path.stem not in ALONE if path.parent.name in TABLES else 'nst' in path.stem)
 ]
+# Every row of every table; those of VOC, which are bigger, are slow.
+ROWS = [
+    pytest.param(path, marks=[pytest.mark.slow] * (path.parent.name != 'shapes_table'))
+    for path in EXPERIMENTS
+    if path.parent.name in TABLES and path.stem not in ('teacher', 'finetune_nst')
+]
 
 
 def ident(path):
@@ -84,6 +90,34 @@ def test_a_config_that_is_no_python_is_one_clear_line(tmp_path):
         load_config(str(file))
 
 
+def one_image():
+    """A batch of noise with an object in it."""
+    size = (96, 128)
+    shapes = dict(img_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1, 1))
+    sample = DetDataSample(metainfo=shapes)
+    sample.gt_instances = InstanceData(
+        bboxes=torch.tensor([[8.0, 8, 60, 60]]), labels=torch.tensor([3])
+    )
+    return 100 * torch.randn(1, 3, *size), [sample]
+
+
+@pytest.mark.parametrize('path', ROWS, ids=ident)
+def test_every_row_of_a_table_takes_a_step_of_training(path):
+    model = load_config(str(path)).model
+    if 'teacher' in model:
+        model.teacher.checkpoint = 'random'
+    student = model.get('student', model)
+    student.train_cfg.rcnn.sampler.num = 8  # few regions, for the test's time
+    detector = MODELS.build(model)
+    detector.init_weights()
+    losses = detector.loss(*one_image())
+    transferred = [losses[one.name] for one in getattr(detector, 'transfers', [])]
+    assert len(transferred) == (path.stem != 'baseline') + path.stem.startswith('kd_')
+    assert all(loss.isfinite() and loss > 0 for loss in transferred)
+    detector.parse_losses(losses)[0].backward()
+    assert detector.backbone.conv1.conv7x7.conv.weight.grad.isfinite().all()
+
+
 def test_a_resnet_101_teaches_the_student_at_its_stride_16_map():
     model = load_config(str(CONFIGS / 'faster_rcnn_nst_r101_voc.py')).model
     teacher = load_config(model.teacher.config).model
@@ -93,13 +127,7 @@ def test_a_resnet_101_teaches_the_student_at_its_stride_16_map():
     model.teacher = dict(config=teacher, checkpoint='random')
     distiller = MODELS.build(model)
     distiller.init_weights()
-    size = (96, 128)
-    shapes = dict(img_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1, 1))
-    samples = [DetDataSample(metainfo=shapes)]
-    samples[0].gt_instances = InstanceData(
-        bboxes=torch.tensor([[8.0, 8, 60, 60]]), labels=torch.tensor([3])
-    )
-    losses = distiller.loss(100 * torch.randn(1, 3, 96, 128), samples)
+    losses = distiller.loss(*one_image())
     losses['loss_nst_backbone_inception_4b'].backward()
     assert distiller.student.backbone.conv1.conv7x7.conv.weight.grad.abs().sum() > 0
 

@@ -46,7 +46,7 @@ def common_test(configs: Mapping[str, Config]) -> CommonTest:
             other = vars(test)[part]
             if other != value:
                 raise UserError(
-                    f'the test differs in its {part}: {value!s:.80} in {first}, {other!s:.80} in '
+                    f'the test differs in its {part}: {value} in {first}, {other} in '
                     f'{name}: one table needs one test'
                 )
     return common

@@ -77,6 +77,12 @@ def test_what_fails_is_said_and_the_others_are_done(tool, rows, write, tiny_conf
     assert 'no VOC devkit' in line
     assert [line['seeds'] for line in table_of('table')] == ['0 1']
 
+    # Nothing was trained of it, so that it may begin with a mended config.
+    write(tiny_config('student', method='Broken'), 'broken.py')
+    status, _, err = tool(*call, '--work-dir', 'table')
+    assert status == 0, err
+    assert [line['seeds'] for line in table_of('table')] == ['0 1', '0 1']
+
 
 @pytest.mark.slow
 def test_a_table_killed_half_way_goes_on_from_its_last_checkpoint(write, tiny_config):
@@ -123,6 +129,15 @@ def test_a_table_killed_half_way_goes_on_from_its_last_checkpoint(write, tiny_co
 def test_a_wrong_argument(tool, rows, arguments, message):
     assert message in fails(tool('run_table', *arguments, '--work-dir', 'table'))
     assert not list(Path('.').rglob('seed*'))
+
+
+def test_rows_that_are_tested_on_different_images(tool, rows, write, tiny_config):
+    other = tiny_config('student', method='Other')
+    other.test_dataloader.dataset.ann_file = 'VOC2007/ImageSets/Main/trainval.txt'
+    line = fails(tool('run_table', rows[0], write(other, 'other.py'), '--work-dir', 'table'))
+    assert 'the test differs in its images' in line
+    assert 'trainval.txt in other: one table needs one test' in line
+    assert not Path('table').exists()
 
 
 def test_a_teacher_that_is_not_there(tool, rows):

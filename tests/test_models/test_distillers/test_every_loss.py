@@ -120,6 +120,17 @@ def test_the_optimizer_has_the_regressor_and_the_student_has_it_not(wider_teache
     assert not [name for name, _ in model.student.named_parameters() if 'trained_losses' in name]
 
 
+@pytest.mark.parametrize('update_buffers', [False, True])
+def test_a_regressor_is_among_no_averaged_weights_either(wider_teacher, update_buffers):
+    cfg = wider_teacher([ALL[2]])
+    cfg.custom_hooks.append(dict(type='EMAHook', update_buffers=update_buffers))
+    runner = train(cfg)
+    saved = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=True)
+    assert saved['ema_state_dict']
+    for weights in ('state_dict', 'ema_state_dict'):
+        assert not [key for key in saved[weights] if 'regressor' in key or 'teacher' in key]
+
+
 def test_a_regressor_casts_with_the_student_and_survives_the_conversion_of_batch_norms(
     wider_teacher,
 ):

@@ -1,0 +1,61 @@
+"""What learns beside the student travels beside the student's weights, as a copy."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+
+from nst_det.errors import UserError
+from nst_det.models.distillers.trained_losses import TrainedLosses
+from nst_det.models.losses import FitNetLoss
+
+
+@pytest.fixture
+def hub():
+    return MessageHub('training')
+
+
+def trained(teacher_channels=3):
+    losses = TrainedLosses()
+    losses['loss_fitnet'] = FitNetLoss(student_channels=2, teacher_channels=teacher_channels)
+    return losses
+
+
+def saved(hub):
+    """The hub as a checkpoint has it, on disk."""
+    return copy.deepcopy(hub.runtime_info)
+
+
+def test_a_checkpoint_keeps_the_weights_of_its_moment(hub):
+    losses = trained()
+    losses.follow(hub)
+    (early,) = saved(hub).values()
+    begun = {key: value.clone() for key, value in losses.state_dict().items()}
+    for value in losses.parameters():
+        value.data += 1
+    (late,) = saved(hub).values()
+    for key, value in begun.items():
+        assert torch.equal(early[key], value)
+        assert torch.equal(late[key], value + 1)
+
+
+def test_a_resumed_training_takes_up_what_its_checkpoint_has(hub):
+    before, after = trained(), trained()
+    before.follow(hub)
+    hub.runtime_info.update(saved(hub))
+    after.follow(hub)
+    for key, value in before.state_dict().items():
+        assert torch.equal(after.state_dict()[key], value)
+
+
+def test_a_checkpoint_of_another_regressor_is_refused(hub):
+    trained().follow(hub)
+    hub.runtime_info.update(saved(hub))
+    with pytest.raises(UserError, match='resume with the config that it was started with'):
+        trained(teacher_channels=4).follow(hub)
+
+
+def test_losses_that_do_not_learn_leave_nothing_behind(hub):
+    TrainedLosses().follow(hub)
+    assert not saved(hub)
