@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmdet.registry import DATASETS
+from mmdet.evaluation import VOCMetric
+from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 
 from nst_det.errors import UserError
@@ -37,7 +38,7 @@ def common_test(configs: Mapping[str, Config]) -> CommonTest:
         CommonTest: Their test.
 
     Raises:
-        UserError: Where one has no test, or two have different ones.
+        UserError: Where one has no test by VOC's metric, or two have different ones.
     """
     tests = {name: _test(name, cfg) for name, cfg in configs.items()}
     (first, common), *others = tests.items()
@@ -60,7 +61,14 @@ def _test(name: str, cfg: Config) -> CommonTest:
             f'{name} has no test_dataloader with a dataset, or no test_evaluator: a row is tested '
             'on VOC, see configs/_base_/datasets/voc07.py'
         )
-    metric = evaluators if isinstance(evaluators, dict) else evaluators[0]
+    metrics = [evaluators] if isinstance(evaluators, dict) else evaluators
+    metric = next((one for one in metrics if _is_vocs(one.get('type'))), None)
+    if metric is None:
+        kinds = ', '.join(str(one.get('type')) for one in metrics)
+        raise UserError(
+            f'{name} is tested by {kinds}, which gives no VOC mAP: give it '
+            "test_evaluator=dict(type='VOCDevkitMetric')"
+        )
     known = getattr(DATASETS.get(dataset.get('type')), 'METAINFO', {})
     classes = (dataset.get('metainfo') or {}).get('classes') or known.get('classes', ())
     mode = metric.get('eval_mode', '11points')
@@ -70,3 +78,8 @@ def _test(name: str, cfg: Config) -> CommonTest:
         '11 points' if mode == '11points' else mode,
         str(metric.get('iou_thrs', 0.5)),
     )
+
+
+def _is_vocs(kind: str | type) -> bool:
+    found = METRICS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(found, type) and issubclass(found, VOCMetric)

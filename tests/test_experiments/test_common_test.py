@@ -12,7 +12,7 @@ def config(ann_file='test.txt', **evaluator):
     return Config(
         dict(
             test_dataloader=dict(dataset=dataset),
-            test_evaluator=dict(type='VOCDevkitMetric', **evaluator),
+            test_evaluator={'type': 'VOCDevkitMetric', **evaluator},
         )
     )
 
@@ -38,6 +38,7 @@ def test_a_configs_own_classes_count():
         (config('val.txt'), r'its images: \S+test.txt in a, \S+val.txt in b: one table'),
         (config(eval_mode='area'), 'its protocol: 11 points in a, area in b'),
         (config(iou_thrs=[0.7]), r'its overlap: 0.5 in a, \[0.7\] in b'),
+        (config(type='CocoMetric'), 'b is tested by CocoMetric, which gives no VOC mAP'),
         (Config(), 'b has no test_dataloader'),
     ],
 )
