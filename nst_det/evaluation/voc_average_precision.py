@@ -6,8 +6,9 @@ import numpy as np
 
 
 def eval_voc_map(
-    det_results: Sequence[Sequence[np.ndarray]],
+    detections: Sequence[dict[str, np.ndarray]],
     annotations: Sequence[dict[str, np.ndarray]],
+    num_classes: int,
     iou_thr: float = 0.5,
     eval_mode: str = '11points',
 ) -> tuple[float, list[dict]]:
@@ -24,10 +25,11 @@ def eval_voc_map(
     shift a class's AP by a few hundredths.
 
     Args:
-        det_results (Sequence[Sequence[ndarray]]): Per image and class the detections, `(M, 5)`: x1,
-            y1, x2, y2 and the score.
+        detections (Sequence[dict]): Per image ``bboxes`` `(M, 4)`: x1, y1, x2 and y2; ``labels``
+            `(M,)` and ``scores`` `(M,)`.
         annotations (Sequence[dict]): Per image ``bboxes`` `(K, 4)`, ``labels`` `(K,)`, and
             ``bboxes_ignore`` and ``labels_ignore`` of its difficult objects.
+        num_classes (int): How many classes there are.
         iou_thr (float): The least overlap (intersection over union). Defaults to 0.5.
         eval_mode (str): ``'11points'``, VOC2007's mean of the interpolated precision at the recalls
             0, 0.1, …, 1, or ``'area'``, that under the whole curve, as since VOC2010. Defaults to
@@ -38,16 +40,21 @@ def eval_voc_map(
         and of each class ``num_gts``, ``num_dets``, ``recall`` and ``precision`` along its
         detections, and ``ap`` (0.0 without objects), as ``eval_map`` gives them.
     """
-    classes = [
-        _class_result(
-            [detections[label] for detections in det_results],
-            [one['bboxes'][one['labels'] == label] for one in annotations],
-            [one['bboxes_ignore'][one['labels_ignore'] == label] for one in annotations],
-            iou_thr,
-            eval_mode,
+    images, labels, boxes, scores = _of_all_images(detections, 'labels', 'bboxes', 'scores')
+    ordinary = _of_all_images(annotations, 'labels', 'bboxes')
+    difficult = _of_all_images(annotations, 'labels_ignore', 'bboxes_ignore')
+    is_difficult = np.repeat([False, True], [len(ordinary[0]), len(difficult[0])])
+    objects = *(np.concatenate(both) for both in zip(ordinary, difficult)), is_difficult
+    # Image by image, the ordinary objects before the difficult ones.
+    order = np.argsort(objects[0], kind='stable')
+    object_images, object_labels, object_boxes, is_difficult = (one[order] for one in objects)
+    classes = []
+    for label in range(num_classes):
+        found, there = labels == label, object_labels == label
+        belongs = _best_objects(
+            images[found], boxes[found], object_images[there], object_boxes[there], iou_thr
         )
-        for label in range(len(det_results[0]))
-    ]
+        classes.append(_class_result(scores[found], belongs, is_difficult[there], eval_mode))
     aps = [one['ap'] for one in classes if one['num_gts']]
     return (float(np.mean(aps)) if aps else 0.0), classes
 
@@ -72,38 +79,50 @@ def average_precision(recall: np.ndarray, precision: np.ndarray, eval_mode: str)
     return float((np.diff(recall, prepend=0.0) * best[:-1]).sum())
 
 
-def _class_result(
-    detections: Sequence[np.ndarray],
-    objects: Sequence[np.ndarray],
-    difficult: Sequence[np.ndarray],
+def _of_all_images(by_image: Sequence[dict], *keys: str) -> list[np.ndarray]:
+    """Each row's image number, and the images' arrays of each key in one."""
+    counts = [len(one[keys[0]]) for one in by_image]
+    columns = [np.concatenate([one[key] for one in by_image]) for key in keys]
+    return [np.repeat(np.arange(len(by_image)), counts), *columns]
+
+
+def _best_objects(
+    images: np.ndarray,
+    boxes: np.ndarray,
+    object_images: np.ndarray,
+    object_boxes: np.ndarray,
     iou_thr: float,
-    eval_mode: str,
+) -> np.ndarray:
+    """The object that each detection belongs to, the first of equals; −1 where there is none.
+
+    Every detection is paired with the objects of its image, and all pairs are computed at once.
+    """
+    first = np.searchsorted(object_images, images)
+    counts = np.searchsorted(object_images, images, side='right') - first
+    paired = np.flatnonzero(counts)
+    first, counts = first[paired], counts[paired]
+    starts = np.cumsum(counts) - counts
+    others = np.arange(counts.sum()) + np.repeat(first - starts, counts)
+    overlaps = _ious(boxes[np.repeat(paired, counts)], object_boxes[others])
+    largest = np.maximum.reduceat(overlaps, starts) if len(starts) else overlaps
+    of_largest = np.flatnonzero(overlaps == np.repeat(largest, counts))
+    best = others[of_largest[np.searchsorted(of_largest, starts)]]
+    belongs = np.full(len(images), -1)
+    belongs[paired] = np.where(largest >= iou_thr, best, -1)
+    return belongs
+
+
+def _class_result(
+    scores: np.ndarray, belongs: np.ndarray, is_difficult: np.ndarray, eval_mode: str
 ) -> dict:
-    counts = [len(one) for one in detections]
-    scores = np.concatenate([one[:, 4] for one in detections]).astype(np.float64)
-    num_gts = sum(map(len, objects))
-    matched = np.full(len(scores), -1)  # the object's number, over all images
-    ignored = np.zeros(len(scores), bool)
-    end = 0
-    for i, count in enumerate(counts):
-        start, end = end, end + count
-        number_of_objects = len(objects[i]) + len(difficult[i])
-        if not count or not number_of_objects:
-            continue
-        overlaps = _ious(detections[i][:, :4], np.concatenate([objects[i], difficult[i]]))
-        which = overlaps.argmax(1)
-        reached = overlaps[np.arange(count), which] >= iou_thr
-        hard = which >= len(objects[i])
-        # Any numbers do that differ between the objects.
-        matched[start:end] = np.where(reached & ~hard, i + which * len(counts), -1)
-        ignored[start:end] = reached & hard
-    order = np.argsort(-scores, kind='stable')
-    matched, ignored = matched[order], ignored[order]
-    first = np.zeros(len(order), bool)
-    first[np.unique(matched, return_index=True)[1]] = True
-    right = first & (matched >= 0)
+    belongs = belongs[np.argsort(-scores, kind='stable')]
+    ignored = np.append(is_difficult, False)[belongs]  # where none, −1, the last
+    first = np.zeros(len(belongs), bool)
+    first[np.unique(belongs, return_index=True)[1]] = True
+    right = first & (belongs >= 0) & ~ignored
     true = np.cumsum(right)
     false = np.cumsum(~right & ~ignored)
+    num_gts = int((~is_difficult).sum())
     recall = true / max(num_gts, 1)
     precision = true / np.maximum(true + false, 1)
     return dict(
@@ -116,14 +135,10 @@ def _class_result(
 
 
 def _ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of every pair, `(M, K)`, the sides counted in pixels."""
-    boxes, others = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
-    low, high = (
-        np.maximum(boxes[..., :2], others[..., :2]),
-        np.minimum(boxes[..., 2:], others[..., 2:]),
-    )
-    sides = high - low + 1
-    shared = np.where((sides > 0).all(-1), sides.prod(-1), 0.0)
-    areas = [(one[..., 2:] - one[..., :2] + 1).prod(-1) for one in (boxes, others)]
+    """Intersection over union of each pair, `(P,)`, the sides counted in pixels."""
+    boxes, others = boxes.astype(np.float64), others.astype(np.float64)
+    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]) + 1
+    shared = np.where((sides > 0).all(1), sides.prod(1), 0.0)
+    areas = [(one[:, 2:] - one[:, :2] + 1).prod(1) for one in (boxes, others)]
     union = areas[0] + areas[1] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)

@@ -1,9 +1,13 @@
 """VOC's metric, as the challenges define it."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from mmdet.evaluation import VOCMetric
 from mmdet.evaluation.functional.mean_ap import print_map_summary
 from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
+from torch import Tensor
 
 from nst_det.evaluation.voc_average_precision import eval_voc_map
 
@@ -17,6 +21,28 @@ class VOCDevkitMetric(VOCMetric):
     ``scale_ranges``, which are no part of VOC's protocol, are computed by mmdet.
     """
 
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep the boxes, labels and scores of some images.
+
+        Args:
+            data_batch (dict): What the data loader gave; it is not looked at.
+            data_samples (Sequence[dict]): Per image ``gt_instances``, ``ignored_instances`` and
+                ``pred_instances``.
+        """
+        if self._is_mmdets:
+            return super().process(data_batch, data_samples)
+        for sample in data_samples:
+            objects, difficult = sample['gt_instances'], sample['ignored_instances']
+            annotation = dict(
+                bboxes=_array(objects['bboxes']),
+                labels=_array(objects['labels']),
+                bboxes_ignore=_array(difficult['bboxes']),
+                labels_ignore=_array(difficult['labels']),
+            )
+            found = sample['pred_instances']
+            detections = {key: _array(found[key]) for key in ('bboxes', 'labels', 'scores')}
+            self.results.append((annotation, detections))
+
     def compute_metrics(self, results: list) -> dict:
         """Compute the metrics of all images.
 
@@ -26,22 +52,33 @@ class VOCDevkitMetric(VOCMetric):
         Returns:
             dict: ``mAP``, ``AP50`` (for each of ``iou_thrs``) and ``AP/<class>``, from 0 to 1.
         """
-        if self.metric != 'mAP' or self.scale_ranges is not None:
+        if self._is_mmdets:
             return super().compute_metrics(results)
         logger = MMLogger.get_current_instance()
         annotations, detections = zip(*results)
         names = self.dataset_meta['classes']
-        means, found = {}, {}
+        means, by_name = {}, {}
         for iou_thr in self.iou_thrs:
-            mean, classes = eval_voc_map(detections, annotations, iou_thr, self.eval_mode)
+            mean, classes = eval_voc_map(
+                detections, annotations, len(names), iou_thr, self.eval_mode
+            )
             logger.info(f'\n{"-" * 15}iou_thr: {iou_thr}{"-" * 15}')
             print_map_summary(mean, classes, names, logger=logger)
             means[f'AP{int(iou_thr * 100):02d}'] = mean
             for name, one in zip(names, classes):
                 if one['num_gts']:
-                    found.setdefault(f'AP/{name}', []).append(one['ap'])
+                    by_name.setdefault(f'AP/{name}', []).append(one['ap'])
         return {
             'mAP': sum(means.values()) / len(means),
             **means,
-            **{name: sum(aps) / len(aps) for name, aps in found.items()},
+            **{name: sum(aps) / len(aps) for name, aps in by_name.items()},
         }
+
+    @property
+    def _is_mmdets(self) -> bool:
+        return self.metric != 'mAP' or self.scale_ranges is not None
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Copied, as a tensor of a data worker keeps a file open while it lives."""
+    return tensor.cpu().numpy().copy()

@@ -82,7 +82,7 @@ def quality_by_class(
         raise UserError(
             f'the predictions are of another test set: image {missing[0]} is not among them'
         )
-    annotations, results = [], []
+    annotations, detections = [], []
     for image, objects in truth.items():
         ignored = objects['ignored']
         annotations.append(
@@ -94,10 +94,8 @@ def quality_by_class(
             )
         )
         found = predictions[image]
-        boxes = np.hstack([found['bboxes'].numpy(), found['scores'].numpy()[:, None]])
-        labels = found['labels'].numpy()
-        results.append([boxes[labels == label] for label in range(len(classes))])
-    _, by_class = eval_voc_map(results, annotations, eval_mode=eval_mode)
+        detections.append({key: found[key].numpy() for key in ('bboxes', 'labels', 'scores')})
+    _, by_class = eval_voc_map(detections, annotations, len(classes), eval_mode=eval_mode)
     qualities = []
     for name, one in zip(classes, by_class):
         recall, precision = np.atleast_1d(one['recall']), np.atleast_1d(one['precision'])

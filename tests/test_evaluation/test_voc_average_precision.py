@@ -22,7 +22,7 @@ _spec.loader.exec_module(official)
 def random_set(rng, images=None, classes=3, whole=True, levels=12):
     """Objects and detections near them; few distinct scores and corners, so that ties abound."""
     images = images or rng.integers(1, 8)
-    det_results, annotations = [], []
+    detections, annotations = [], []
     for _ in range(images):
         count = rng.integers(0, 6)
         corners = rng.integers(0, 12, (count, 2))
@@ -42,20 +42,25 @@ def random_set(rng, images=None, classes=3, whole=True, levels=12):
         if not whole:
             near = near + rng.random(near.shape)
         scores = rng.integers(0, levels, len(near)) / levels
-        rows = np.hstack([near, scores[:, None]]).astype(np.float32)
-        kinds = rng.integers(0, classes, len(near))
-        det_results.append([rows[kinds == label] for label in range(classes)])
-    return det_results, annotations
+        detections.append(
+            dict(
+                bboxes=near.astype(np.float32),
+                labels=rng.integers(0, classes, len(near)),
+                scores=scores.astype(np.float32),
+            )
+        )
+    return detections, annotations, classes
 
 
-def judged(det_results, annotations):
+def judged(detections, annotations, classes):
     """The judge's AP by class."""
     aps = []
-    for label in range(len(det_results[0])):
-        detections = [
-            (image, float(row[4]), [float(side) for side in row[:4]])
-            for image, one in enumerate(det_results)
-            for row in one[label]
+    for label in range(classes):
+        found = [
+            (image, float(score), [float(side) for side in box])
+            for image, one in enumerate(detections)
+            for box, kind, score in zip(one['bboxes'], one['labels'], one['scores'])
+            if kind == label
         ]
         objects = {
             image: [
@@ -66,22 +71,26 @@ def judged(det_results, annotations):
             ]
             for image, one in enumerate(annotations)
         }
-        aps.append(official.average_precision(detections, objects))
+        aps.append(official.average_precision(found, objects))
     return aps
 
 
-def differences(det_results, annotations, evaluate=eval_voc_map):
-    mean, classes = evaluate(det_results, annotations)
-    aps = judged(det_results, annotations)
-    assert [one['num_gts'] > 0 for one in classes] == [ap is not None for ap in aps]
-    counted = [(one['ap'], ap) for one, ap in zip(classes, aps) if ap is not None]
+def differences(detections, annotations, classes):
+    mean, results = eval_voc_map(detections, annotations, classes)
+    aps = judged(detections, annotations, classes)
+    assert [one['num_gts'] > 0 for one in results] == [ap is not None for ap in aps]
+    counted = [(one['ap'], ap) for one, ap in zip(results, aps) if ap is not None]
     expected = np.mean([ap for _, ap in counted]) if counted else 0
     return [abs(ap - other) for ap, other in counted] + [abs(mean - expected)]
 
 
-def mmdets(det_results, annotations):
+def mmdets(detections, annotations, classes):
+    rows = [np.hstack([one['bboxes'], one['scores'][:, None]]) for one in detections]
     return eval_map(
-        det_results,
+        [
+            [boxes[one['labels'] == label] for label in range(classes)]
+            for boxes, one in zip(rows, detections)
+        ],
         annotations,
         iou_thr=0.5,
         logger='silent',
@@ -109,11 +118,11 @@ def test_it_is_mmdets_where_nothing_ties_and_no_recall_is_a_tenth():
     rng = np.random.default_rng(3)
     compared = 0
     while compared < 40:
-        det_results, annotations = random_set(rng, images=1, classes=1, whole=False, levels=10**6)
-        mean, classes = eval_voc_map(det_results, annotations)
+        made = random_set(rng, images=1, classes=1, whole=False, levels=10**6)
+        mean, classes = eval_voc_map(*made)
         if any(one['num_gts'] % 10 == 0 for one in classes):
             continue
-        theirs, their_classes = mmdets(det_results, annotations)
+        theirs, their_classes = mmdets(*made)
         assert mean == pytest.approx(theirs, abs=1e-6)
         for one, their in zip(classes, their_classes):
             assert (one['num_gts'], one['num_dets']) == (their['num_gts'], their['num_dets'])
@@ -130,17 +139,16 @@ def test_three_of_ten_objects_reach_the_recall_of_three_tenths():
         bboxes_ignore=boxes[:0],
         labels_ignore=np.zeros(0, int),
     )
-    detections = np.hstack([boxes[:3], [[0.9], [0.8], [0.7]]])
-    mean, _ = eval_voc_map([[detections]], [annotation])
+    found = dict(bboxes=boxes[:3], labels=np.zeros(3, int), scores=np.array([0.9, 0.8, 0.7]))
+    mean, _ = eval_voc_map([found], [annotation], 1)
     assert mean == pytest.approx(4 / 11, abs=1e-12)
-    assert mmdets([[detections]], [annotation])[0] != pytest.approx(4 / 11, abs=0.01)
+    assert mmdets([found], [annotation], 1)[0] != pytest.approx(4 / 11, abs=0.01)
 
 
 def test_the_area_mode_is_the_area_under_the_curves_envelope():
     rng = np.random.default_rng(4)
     for _ in range(50):
-        det_results, annotations = random_set(rng, classes=1)
-        _, (one,) = eval_voc_map(det_results, annotations, eval_mode='area')
+        _, (one,) = eval_voc_map(*random_set(rng, classes=1), eval_mode='area')
         area, last = 0.0, 0.0
         for i, recall in enumerate(one['recall']):
             area += (recall - last) * max(one['precision'][i:])
@@ -155,7 +163,8 @@ def test_without_detections_or_objects_it_is_0():
         bboxes_ignore=np.zeros((0, 4)),
         labels_ignore=np.zeros(0, int),
     )
-    mean, classes = eval_voc_map([[np.zeros((0, 5))]], [nothing])
+    found = dict(bboxes=np.zeros((0, 4)), labels=np.zeros(0, int), scores=np.zeros(0))
+    mean, classes = eval_voc_map([found], [nothing], 1)
     assert mean == 0 and classes[0]['ap'] == 0
 
 
@@ -199,24 +208,23 @@ def genuine(shared):
 
 def detections_near(annotations, rng):
     """What a middling detector finds: objects more or less, twice, and things that are none."""
-    det_results = []
+    detections = []
     for one in annotations:
         boxes = np.concatenate([one['bboxes'], one['bboxes_ignore']])
         labels = np.concatenate([one['labels'], one['labels_ignore']])
         pick = rng.integers(0, len(boxes), 2 * len(boxes))
         sides = np.tile(boxes[pick][:, 2:] - boxes[pick][:, :2], 2)
         near = boxes[pick] + rng.normal(0, 0.12, sides.shape) * sides
-        scores = rng.random((len(pick), 1)).round(3)
-        rows = np.hstack([near, scores]).astype(np.float32)
         kinds = np.where(rng.random(len(pick)) < 0.8, labels[pick], rng.integers(0, 20, len(pick)))
-        det_results.append([rows[kinds == label] for label in range(20)])
-    return det_results
+        scores = rng.random(len(pick)).round(3).astype(np.float32)
+        detections.append(dict(bboxes=near.astype(np.float32), labels=kinds, scores=scores))
+    return detections
 
 
 def test_it_is_the_protocols_on_the_genuine_annotations(genuine):
     assert len(genuine) == 4952
     assert sum(len(one['bboxes']) for one in genuine) == 12032
-    det_results = detections_near(genuine, np.random.default_rng(5))
-    mean, _ = eval_voc_map(det_results, genuine)
+    detections = detections_near(genuine, np.random.default_rng(5))
+    mean, _ = eval_voc_map(detections, genuine, 20)
     assert 0.2 < mean < 0.8
-    assert max(differences(det_results, genuine)) < 1e-9
+    assert max(differences(detections, genuine, 20)) < 1e-9

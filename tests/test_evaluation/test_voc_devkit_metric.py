@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmdet.evaluation import VOCMetric
@@ -14,18 +15,21 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 CLASSES = ('cat', 'dog', 'cow')
 
 
-def evaluate(metric):
-    """One image: a cat found, a dog missed, no cow."""
-    metric.dataset_meta = dict(classes=CLASSES, dataset_type='VOC2007')
+def one_image():
+    """A cat found, a dog missed, no cow."""
     cat, dog = [0.0, 0, 9, 9], [20.0, 0, 29, 9]
-    sample = dict(
+    return dict(
         gt_instances=dict(bboxes=torch.tensor([cat, dog]), labels=torch.tensor([0, 1])),
         ignored_instances=dict(bboxes=torch.zeros(0, 4), labels=torch.zeros(0)),
         pred_instances=dict(
             bboxes=torch.tensor([cat]), labels=torch.tensor([0]), scores=torch.ones(1)
         ),
     )
-    metric.process({}, [sample])
+
+
+def evaluate(metric):
+    metric.dataset_meta = dict(classes=CLASSES, dataset_type='VOC2007')
+    metric.process({}, [one_image()])
     return metric.evaluate(1)
 
 
@@ -41,6 +45,14 @@ def test_it_gives_the_mean_and_each_class_that_has_objects():
 def test_several_thresholds_are_averaged():
     found = evaluate(VOCDevkitMetric(iou_thrs=[0.5, 0.75]))
     assert found['pascal_voc/AP75'] == found['pascal_voc/mAP'] == 0.5
+
+
+def test_what_it_keeps_holds_no_memory_of_the_data_workers():
+    metric, sample = VOCDevkitMetric(), one_image()
+    metric.process({}, [sample])
+    (annotation, detections), *_ = metric.results
+    for kept, instances in ((annotation, 'gt_instances'), (detections, 'pred_instances')):
+        assert not np.shares_memory(kept['bboxes'], sample[instances]['bboxes'].numpy())
 
 
 def test_recall_is_mmdets():
