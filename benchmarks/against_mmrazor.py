@@ -1,0 +1,161 @@
+"""Time a training step distilled by nst_det and by mmrazor 1.0.0: same detectors, tap and images.
+
+mmrazor is not installed: name a checkout of its repository. Its modules are run as they are, less
+the packages' ``__init__``, which import parts of torch that are gone.
+"""
+
+import argparse
+import copy
+import platform
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from terminaltables import GithubFlavoredMarkdownTable
+from torch import Tensor, nn
+
+from benchmarks.formulations import broadcast
+from benchmarks.timing import medians
+from benchmarks.training_step import CONFIG, batch
+from nst_det.command_line import run
+from nst_det.configs import load_config
+from nst_det.errors import UserError
+from nst_det.models.losses import PolynomialKernel, nst_mmd2
+
+PLAIN, OURS = 'plain student', 'nst_det, NST'
+PACKAGES = ['', '.models', '.models.algorithms', '.models.algorithms.distill']
+PACKAGES += ['.models.algorithms.distill.configurable', '.models.distillers', '.models.losses']
+PACKAGES += ['.models.task_modules', '.models.utils', '.utils']
+
+
+class NST(nn.Module):
+    """NST's loss by mmrazor's argument names.
+
+    Args:
+        mmd2 (Callable): :func:`nst_mmd2`, or another formulation of it.
+    """
+
+    def __init__(self, mmd2) -> None:
+        super().__init__()
+        self.mmd2 = mmd2
+
+    def forward(self, s_feature: Tensor, t_feature: Tensor) -> Tensor:
+        return self.mmd2(s_feature, t_feature, PolynomialKernel()).mean()
+
+
+def open_mmrazor(checkout: Path) -> None:
+    """Make mmrazor's distillation importable."""
+    if not (checkout / 'mmrazor' / 'models' / 'distillers').is_dir():
+        raise UserError(
+            f'{checkout} is no checkout of mmrazor: it has no mmrazor/models/distillers'
+        )
+    for name in PACKAGES:
+        package = sys.modules[f'mmrazor{name}'] = ModuleType(f'mmrazor{name}')
+        package.__path__ = [str(checkout / 'mmrazor' / name.replace('.', '/').lstrip('/'))]
+    parts = sys.modules['mmrazor.models.task_modules']
+    parts.RecorderManager = import_module('mmrazor.models.task_modules.recorder').RecorderManager
+    parts.DistillDeliveryManager = import_module(
+        'mmrazor.models.task_modules.delivery'
+    ).DistillDeliveryManager
+    misc = import_module('mmrazor.models.utils.misc')
+    sys.modules['mmrazor.models.utils'].add_prefix = misc.add_prefix
+    sys.modules['mmrazor.utils'].register_all_modules = lambda *_: None  # for mmengine
+    import_module('mmrazor.models.losses.at_loss')
+    import_module('mmrazor.models.distillers.configurable_distiller')
+    import_module('mmrazor.models.algorithms.distill.configurable.single_teacher_distill')
+
+
+def mmrazors(cfg: dict, loss: dict) -> BaseModel:
+    """mmrazor's distillation of a distiller config's student at its first tap."""
+    registry = import_module('mmrazor.registry').MODELS
+    layer = cfg.transfers[0].layer
+    recorders = dict(tap=dict(type='ModuleOutputs', source=layer))
+    return registry.build(
+        dict(
+            type='SingleTeacherDistill',
+            _scope_='mmrazor',
+            architecture=MODELS.build(copy.deepcopy(cfg.student)),
+            teacher=MODELS.build(load_config(cfg.teacher.config).model),
+            distiller=dict(
+                type='ConfigurableDistiller',
+                student_recorders=recorders,
+                teacher_recorders=recorders,
+                distill_losses=dict(loss_tap=loss),
+                loss_forward_mappings=dict(
+                    loss_tap=dict(
+                        s_feature=dict(from_student=True, recorder='tap'),
+                        t_feature=dict(from_student=False, recorder='tap'),
+                    )
+                ),
+            ),
+        )
+    )
+
+
+def ours(cfg: dict, loss: dict) -> BaseModel:
+    """The config's distiller with another loss at its first tap, its teacher untrained."""
+    cfg = copy.deepcopy(cfg)
+    cfg.teacher.checkpoint = 'random'
+    cfg.monitor_interval = 0
+    cfg.transfers = [dict(layer=cfg.transfers[0].layer, loss=loss)]
+    return MODELS.build(cfg)
+
+
+def stepper(model: BaseModel, data: dict, device: str):
+    """A whole training step: preprocessing, forward, backward and the optimizer."""
+    torch.manual_seed(0)
+    model.init_weights()
+    model.to(device)
+    model.train()
+    weights = [one for one in model.parameters() if one.requires_grad]
+    optimizer = OptimWrapper(torch.optim.SGD(weights, lr=1e-4, momentum=0.9))
+
+    def step():
+        torch.manual_seed(0)  # the same regions are sampled every time
+        return model.train_step(copy.deepcopy(data), optimizer)
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkout', type=Path, help="a checkout of mmrazor's repository")
+    parser.add_argument('--config', default=str(CONFIG), help='config of a distiller')
+    parser.add_argument('--side', type=int, default=320, help='of the images, in pixels')
+    parser.add_argument('--turns', type=int, default=7, help='how often each is timed')
+    args = parser.parse_args()
+    open_mmrazor(args.checkout.absolute())
+    MMLogger.get_instance('against_mmrazor', log_level='ERROR')
+    init_default_scope('mmdet')
+    cfg = load_config(args.config).model
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    made = batch(2, 'cpu', args.side)
+    data = dict(inputs=list(made['inputs']), data_samples=made['data_samples'])
+    nst = dict(type='NSTLoss', loss_weight=50.0)
+    models = {
+        PLAIN: MODELS.build(copy.deepcopy(cfg.student)),
+        OURS: ours(cfg, nst),
+        'nst_det, AT': ours(cfg, dict(type='ATLoss', loss_weight=1.0, mode='code')),
+        'mmrazor, AT': mmrazors(cfg, dict(type='ATLoss')),
+        "mmrazor, NST by nst_det's loss": mmrazors(cfg, dict(type=NST, mmd2=nst_mmd2)),
+        'mmrazor, NST by the broadcast': mmrazors(cfg, dict(type=NST, mmd2=broadcast)),
+    }
+    ways = {name: stepper(model, data, device) for name, model in models.items()}
+    times = medians(ways, args.turns, device)
+    rows = [['step', 'ms', '× plain step', '× nst_det']]
+    for name, seconds in times.items():
+        over = f'{seconds / times[PLAIN]:.2f}', f'{seconds / times[OURS]:.2f}'
+        rows.append([name, f'{1e3 * seconds:.1f}', *over])
+    print(f'{platform.processor() or device}, {torch.get_num_threads()} threads of torch', end=' ')
+    print(f'{torch.__version__}\n\n{GithubFlavoredMarkdownTable(rows).table}')
+
+
+if __name__ == '__main__':
+    run(main)
