@@ -25,7 +25,8 @@ $(READY): requirements.txt pyproject.toml
 	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.13: name one, as in make PYTHON=python3.11' >&2; exit 2; }
 	@echo '== setting up $(VENV) (a few minutes, several GB, once)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt 'pytest>=8' 'hypothesis>=6' 'ruff>=0.6'
+	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt 'pytest>=8' 'hypothesis>=6' 'ruff>=0.6' \
+	  'playwright>=1.45' 'tensorboard>=2.15' 'wandb>=0.17'
 	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -4,6 +4,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
+
 from nst_det.report.curves import mean_throughput, most_memory
 from nst_det.report.run_folder import Run
 
@@ -27,6 +30,7 @@ def summarize(run: Run) -> dict[str, str]:
     summary = {
         'Role': run.role,
         'Detector': f'{detector.get("type")}, {backbone.get("type")}{width}',
+        'Parameters': _parameters(detector),
         'Trained on': f'{data.get("data_root") or ""}{data.get("ann_file") or ""}',
         'Epochs or iterations': _length(run.cfg.get('train_cfg') or {}),
         'Images per step': str(run.batch_size or '–'),
@@ -86,6 +90,16 @@ def commands(runs: Sequence[Run]) -> list[str]:
         ]
         folders.append(again)
     return [*lines, f'python tools/report.py {" ".join(folders)} -o report.html']
+
+
+def _parameters(detector: dict) -> str:
+    """How many weights it has; building it, without loading any, is what counts them."""
+    init_default_scope('mmdet')
+    try:
+        count = sum(one.numel() for one in MODELS.build(detector).parameters())
+    except Exception:  # what the config names may not be here any more
+        return '–'
+    return f'{count / 1e6:.3g} million'
 
 
 def _innermost(dataset: dict) -> dict:

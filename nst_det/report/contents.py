@@ -15,9 +15,22 @@ from nst_det.report.config_summary import commands, environment, summarize
 from nst_det.report.curves import term_charts, training_charts
 from nst_det.report.detection_quality import ClassQuality, ground_truth, quality_by_class
 from nst_det.report.gallery import THRESHOLD, build_gallery, choose_runs
-from nst_det.report.run_folder import DISTILLED, Run, baseline_of
+from nst_det.report.run_folder import DISTILLED, TEACHER, Run, baseline_of
 from nst_det.version import __version__
-from nst_det.visualization import write_figures
+from nst_det.visualization import LayerView, write_figures
+
+CAPTIONS = {
+    'clouds': 'What the channels of {layer} respond to, as a map. Each dot is one channel, the '
+    'teacher’s blue and the student’s orange; channels that respond alike lie close together. The '
+    'more the clouds cover one another, the more alike are the networks: MMD² is {before:.3g} '
+    'before and {after:.3g} after, and would be 0 if they were the same.',
+    'channels': 'Top row: where the most selective channels of the teacher’s {layer} fire. Below '
+    'each, the student’s channel that matches it. Bright at the same places: the student looks at '
+    'what its teacher looks at.',
+    'grams': 'Gram matrices at {layer}. Above: which positions of the image fire together; the '
+    'paler the differences, the closer is the student to its teacher. Below: which channels are '
+    'alike.',
+}
 
 
 def collect(runs: Sequence[Run], title: str, say: Callable[[str], None] = print) -> dict:
@@ -124,13 +137,18 @@ def _test_set(runs: Sequence[Run], notes: list[str]) -> tuple[dict, list[str], s
 
 
 def _gains(runs: Sequence[Run]) -> list[dict]:
-    """How much each distilled run's mAP is above its baseline's."""
+    """How much each distilled run's mAP is above its baseline's, and of the teacher's lead."""
     pairs = [(run, baseline_of(run, runs)) for run in runs if run.role == DISTILLED]
-    return [
-        dict(run=run.name, baseline=other.name, gain=run.score - other.score)
-        for run, other in pairs
-        if other is not None and run.score is not None and other.score is not None
-    ]
+    teacher = next((one for one in runs if one.role == TEACHER and one.score is not None), None)
+    gains = []
+    for run, other in pairs:
+        if other is None or run.score is None or other.score is None:
+            continue
+        gain = run.score - other.score
+        lead = teacher.score - other.score if teacher else 0
+        closed = gain / lead if lead > 0 else None
+        gains.append(dict(run=run.name, baseline=other.name, gain=gain, closed=closed))
+    return gains
 
 
 def _mean_gain(gains: Sequence[dict]) -> dict | None:
@@ -209,40 +227,34 @@ def _figures(
     image = next(one['path'] for key, one in truth.items() if str(key) == name)
     baseline = baseline_of(run, runs)
     before = str(baseline.checkpoint) if baseline is not None and baseline.checkpoint else None
-    captions = {
-        'clouds': 'What the channels respond to, as a map: channels that respond alike lie close '
-        'together. NST pulls the student’s (orange) towards the teacher’s (blue).',
-        'channels': 'Where in the image some of the teacher’s channels fire, and the student’s '
-        'channels that match them.',
-        'grams': 'The Gram matrices: which positions of the image, and which channels, fire '
-        'together. The paler the difference, the closer the student is to its teacher.',
-    }
-    figures = []
+    first = 'the student as training begins'
+    if before is not None:
+        first = f'{baseline.name}, trained without a teacher'
+    compared = f' “Before” is {first}; “after” is {run.name}. Test image {name}.'
     try:
         (views,) = compare_students(run.cfg, str(run.checkpoint), before, [image])
-        with tempfile.TemporaryDirectory() as folder:
-            files = [one for one in write_figures(views, Path(folder)) if one.suffix == '.png']
-            for file in files:
-                kind = file.stem.rsplit('_', 1)[-1]
-                figures.append(
-                    dict(
-                        kind=kind,
-                        caption=captions[kind],
-                        image=name,
-                        png=base64.b64encode(file.read_bytes()).decode(),
-                    )
-                )
+        return [
+            dict(one, caption=one['caption'] + compared, image=name)
+            for view in views
+            for one in _figures_of(view)
+        ]
     except Exception as error:  # a teacher that has moved, a layer that is gone: the rest stands
         reason = ' '.join(str(error).split()) or type(error).__name__
         notes.append(f'There is no figure of the patterns: {reason}')
-    for figure in figures:
-        if before is not None:
-            figure['caption'] += (
-                f' “Before” is {baseline.name}, trained without a teacher; “after” is '
-            )
-        else:
-            figure['caption'] += ' “Before” is the student as training begins; “after” is '
-        figure['caption'] += f'{run.name}. Test image {name}.'
+        return []
+
+
+def _figures_of(view: LayerView) -> list[dict]:
+    """The figures of one layer: ``kind``, ``caption`` and ``png``, in base64."""
+    distances = {title: view.mmd2(title) for title in view.students}
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for file in write_figures([view], Path(folder)):
+            if file.suffix == '.png':
+                kind = file.stem.rsplit('_', 1)[-1]
+                caption = CAPTIONS[kind].format(layer=view.layer, **distances)
+                png = base64.b64encode(file.read_bytes()).decode()
+                figures.append(dict(kind=kind, caption=caption, png=png))
     return figures
 
 

@@ -8,11 +8,22 @@ from nst_det.report.run_folder import Run
 NOT_A_TERM = ('epoch', 'iter', 'step')
 # What a distiller's losses measure, without their weights: see Transfer.reading.
 MEASURES = (
-    ('mmd2_', 'MMD² to the teacher (NST)', 'MMD²'),
-    ('gap_', 'Attention gap to the teacher (AT)', 'gap'),
-    ('mse_', 'Hint error to the teacher (FitNet)', 'mean squared error'),
-    ('kl_', 'Divergence from the teacher (KD)', 'KL divergence'),
+    ('mmd2_', 'MMD² to the teacher (NST)', 'MMD²', 'selectivity patterns are from the teacher’s'),
+    ('gap_', 'Attention gap to the teacher (AT)', 'gap', 'attention maps are from the teacher’s'),
+    (
+        'mse_',
+        'Hint error to the teacher (FitNet)',
+        'mean squared error',
+        'map, through the regressor, is from the teacher’s',
+    ),
+    (
+        'kl_',
+        'Divergence from the teacher (KD)',
+        'KL divergence',
+        'class scores are from the teacher’s',
+    ),
 )
+SPAN = 10  # values further apart than this, as a factor, get a logarithmic axis
 
 
 def training_charts(runs: Sequence[Run]) -> list[dict]:
@@ -22,26 +33,66 @@ def training_charts(runs: Sequence[Run]) -> list[dict]:
         runs (Sequence[Run]): The runs.
 
     Returns:
-        list[dict]: ``title``, ``unit``, ``log`` (whether its axis is logarithmic) and ``series``:
-        of each curve the ``name``, the ``run`` and the points ``x`` (iterations) and ``y``.
+        list[dict]: ``title``, ``unit``, ``note`` (what it shows and what to conclude), ``log``
+        (whether its axis is logarithmic) and ``series``: of each curve the ``name``, the ``run``
+        and the points ``x`` (iterations) and ``y``.
     """
     charts = [
-        _chart('Training loss', 'loss, all terms', runs, lambda key: key == 'loss', log=True),
+        _chart(
+            'Training loss',
+            'loss, all terms',
+            runs,
+            lambda key: key == 'loss',
+            'All terms summed up. A distilled run has those of its transfers besides: a higher '
+            'loss that is no worse.',
+        ),
         *(
-            _chart(title, unit, runs, lambda key, start=start: key.startswith(start), log=True)
-            for start, title, unit in MEASURES
+            _chart(
+                title,
+                unit,
+                runs,
+                lambda key, start=start: key.startswith(start),
+                f'How far the student’s {what}: the lower, the more it has learned from it.',
+            )
+            for start, title, unit, what in MEASURES
         ),
         _chart(
             'Gradient ratio: transfer over detection',
             'ratio',
             runs,
             lambda key: key.startswith('grad_ratio_'),
-            log=True,
+            'How hard the transfer pulls at the student’s map against the detection losses: at 1 '
+            'as hard, at 0.01 hardly. Far above 1 the student copies rather than detects.',
         ),
-        _chart('mAP in validation', 'mAP', runs, lambda key: key.endswith('mAP')),
-        _chart('Learning rate', 'learning rate', runs, lambda key: key == 'lr'),
-        _chart('Throughput', 'images per second', runs, lambda key: key == 'time', _throughput),
-        _chart('GPU memory', 'MB', runs, lambda key: key == 'memory'),
+        _chart(
+            'mAP in validation',
+            'mAP',
+            runs,
+            lambda key: key.endswith('mAP'),
+            'On the validation images, as the training went. Higher is better.',
+        ),
+        _chart(
+            'Learning rate',
+            'learning rate',
+            runs,
+            lambda key: key == 'lr',
+            'What the schedule made of it: of equal ones the curves lie over one another.',
+        ),
+        _chart(
+            'Throughput',
+            'images per second',
+            runs,
+            lambda key: key == 'time',
+            'Of the training. A distilled run’s teacher sees every image too, which takes time.',
+            _throughput,
+        ),
+        _chart(
+            'GPU memory',
+            'MB',
+            runs,
+            lambda key: key == 'memory',
+            'The most that tensors have taken on one GPU so far.',
+        ),
     ]
     return [chart for chart in charts if chart['series']]
 
@@ -64,7 +115,8 @@ def term_charts(runs: Sequence[Run]) -> list[dict]:
         if key not in NOT_A_TERM
     }
     ordered = sorted(names, key=lambda name: 'loss' not in name)
-    return [_chart(name, name, runs, lambda key, name=name: key == name) for name in ordered]
+    charts = [_chart(name, name, runs, lambda key, name=name: key == name) for name in ordered]
+    return [chart for chart in charts if chart['series']]
 
 
 def mean_throughput(run: Run) -> float | None:
@@ -96,8 +148,8 @@ def _chart(
     unit: str,
     runs: Sequence[Run],
     wanted: Callable[[str], bool],
+    note: str = '',
     convert: Callable[[Run, float], float] = lambda run, value: value,
-    log: bool = False,
 ) -> dict:
     series = []
     for run in runs:
@@ -112,9 +164,12 @@ def _chart(
             ]
             several = len(keys) > 1
             name = f'{run.name}: {key.split("_", 1)[-1]}' if several else run.name
-            x, y = zip(*points) if points else ((), ())
-            series.append(dict(name=name, run=run.name, x=list(x), y=list(y)))
-    return dict(title=title, unit=unit, log=log, series=series)
+            if points:
+                x, y = zip(*points)
+                series.append(dict(name=name, run=run.name, x=list(x), y=list(y)))
+    values = [value for one in series for value in one['y']]
+    log = bool(values) and max(values) > SPAN * min(values) > 0
+    return dict(title=title, unit=unit, note=note, log=log, series=series)
 
 
 def _is_step(entry: dict, key: str) -> bool:

@@ -115,8 +115,10 @@ def quality_by_class(
     return qualities
 
 
-def image_score(objects: Mapping[str, np.ndarray], found: Mapping, threshold: float) -> float:
-    """F1 of the detections on one image: 1 where each object is found once and nothing else is.
+def judge(
+    objects: Mapping[str, np.ndarray], found: Mapping, threshold: float
+) -> dict[int, bool | None]:
+    """Which of the detections on one image are right.
 
     A detection is right where it overlaps an object of its class that no better one has taken by an
     IoU of at least 0.5. Detections on ignored objects do not count.
@@ -127,23 +129,40 @@ def image_score(objects: Mapping[str, np.ndarray], found: Mapping, threshold: fl
         threshold (float): Detections below this score are left out.
 
     Returns:
-        float: 2 · right / (objects + detections), 0 to 1; 1 where there is neither.
+        dict[int, bool or None]: By the detection's place among the predictions, the surest first:
+        True where it is right, False where it is wrong, None where it does not count.
     """
     boxes, labels, scores = (found[key].numpy() for key in ('bboxes', 'labels', 'scores'))
     order = np.argsort(-scores, kind='stable')
     order = order[scores[order] >= threshold]
+    ignored = objects['ignored']
     taken = np.zeros(len(objects['labels']), bool)
-    right = counted = 0
-    for i in order:
+    verdicts: dict[int, bool | None] = {}
+    for i in order.tolist():
         overlaps = bbox_overlaps(boxes[i : i + 1], objects['bboxes'])[0]
         overlaps = np.where(objects['labels'] == labels[i], overlaps, 0)
-        ignored = objects['ignored']
         if (overlaps[ignored] >= 0.5).any() and not (overlaps[~ignored] >= 0.5).any():
+            verdicts[i] = None
             continue
-        counted += 1
         free = np.where(taken | ignored, 0, overlaps)
-        if len(free) and free.max() >= 0.5:
+        verdicts[i] = bool(len(free) and free.max() >= 0.5)
+        if verdicts[i]:
             taken[free.argmax()] = True
-            right += 1
-    total = int((~objects['ignored']).sum()) + counted
-    return 2 * right / total if total else 1.0
+    return verdicts
+
+
+def image_score(objects: Mapping[str, np.ndarray], found: Mapping, threshold: float) -> float:
+    """F1 of the detections on one image: 1 where each object is found once and nothing else is.
+
+    Args:
+        objects (Mapping[str, np.ndarray]): The image's entry of :func:`ground_truth`.
+        found (Mapping): Its predictions.
+        threshold (float): Detections below this score are left out.
+
+    Returns:
+        float: 2 · right / (objects + detections), 0 to 1; 1 where there is neither: see
+        :func:`judge`.
+    """
+    counted = [one for one in judge(objects, found, threshold).values() if one is not None]
+    total = int((~objects['ignored']).sum()) + len(counted)
+    return 2 * sum(counted) / total if total else 1.0

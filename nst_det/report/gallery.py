@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageOps
 
-from nst_det.report.detection_quality import image_score
+from nst_det.report.detection_quality import image_score, judge
 from nst_det.report.run_folder import BASELINE, DISTILLED, TEACHER, Run, baseline_of
 
 THRESHOLD = 0.3
@@ -46,7 +46,8 @@ def build_gallery(
 
     Returns:
         list[dict]: Per image ``name``, ``gain`` (or None), ``width``, ``height``, ``picture`` (a
-        data URI) and ``panels``: ``title``, ``score`` (or None) and ``boxes``.
+        data URI) and ``panels``: ``title``, ``score`` (or None) and ``boxes``, of which ``right``
+        is whether the detection is.
     """
     scores = {
         run.name: {
@@ -72,7 +73,7 @@ def build_gallery(
             dict(
                 title=run.name,
                 score=scores[run.name][image],
-                boxes=_found_boxes(run.predictions[image], classes),
+                boxes=_found_boxes(objects, run.predictions[image], classes),
             )
             for run in runs
         ]
@@ -102,21 +103,19 @@ def _encode(path: str) -> tuple[str, tuple[int, int]]:
 def _truth_boxes(objects: Mapping, classes: Sequence[str]) -> list[dict]:
     return _place_labels(
         [
-            _box(box, label, classes, None)
+            _box(box, label, classes)
             for box, label, ignored in zip(objects['bboxes'], objects['labels'], objects['ignored'])
             if not ignored
         ]
     )
 
 
-def _found_boxes(found: Mapping, classes: Sequence[str]) -> list[dict]:
-    kept = found['scores'] >= THRESHOLD
+def _found_boxes(objects: Mapping, found: Mapping, classes: Sequence[str]) -> list[dict]:
+    boxes, labels, scores = (found[key].tolist() for key in ('bboxes', 'labels', 'scores'))
     return _place_labels(
         [
-            _box(box.tolist(), int(label), classes, float(score))
-            for box, label, score in zip(
-                found['bboxes'][kept], found['labels'][kept], found['scores'][kept]
-            )
+            _box(boxes[i], labels[i], classes, scores[i], right)
+            for i, right in judge(objects, found, THRESHOLD).items()
         ]
     )
 
@@ -133,7 +132,13 @@ def _place_labels(boxes: list[dict]) -> list[dict]:
     return boxes
 
 
-def _box(box: Sequence[float], label: int, classes: Sequence[str], score: float | None) -> dict:
+def _box(
+    box: Sequence[float],
+    label: int,
+    classes: Sequence[str],
+    score: float | None = None,
+    right: bool | None = None,
+) -> dict:
     x1, y1, x2, y2 = (float(one) for one in box)
     return dict(
         x=x1,
@@ -143,4 +148,5 @@ def _box(box: Sequence[float], label: int, classes: Sequence[str], score: float 
         label=classes[label],
         hue=round(360 * label / max(len(classes), 1)),
         score=score,
+        right=right,
     )

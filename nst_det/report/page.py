@@ -8,6 +8,7 @@ from pathlib import Path
 from nst_det.errors import UserError
 from nst_det.report.contents import collect
 from nst_det.report.run_folder import Run
+from nst_det.whole_files import write_whole
 
 HERE = Path(__file__).parent
 GENERATOR = 'name="generator" content="nst_det'  # as the template says
@@ -51,6 +52,7 @@ def write_report(
         lstrip_blocks=True,
     )
     templates.filters['percent'] = _percent
+    templates.filters['brief'] = '{:.3g}'.format
     page = templates.get_template('report.html.jinja').render(
         **data,
         data_block=json_block(data),
@@ -58,8 +60,7 @@ def write_report(
         script=(HERE / 'report.js').read_text(encoding='utf-8'),
         plotly=get_plotlyjs(),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding='utf-8')
+    write_whole(out, page.encode())
 
 
 def json_block(data: dict) -> str:

@@ -1,14 +1,17 @@
 'use strict';
 const data = JSON.parse(document.getElementById('report-data').textContent);
 const dark = matchMedia('(prefers-color-scheme: dark)');
+// On a touch screen a finger that is put on a chart scrolls the page, and does not zoom.
+const dragmode = matchMedia('(pointer: coarse)').matches ? false : 'zoom';
 const DASHES = ['solid', 'dash', 'dot', 'dashdot'];
 const COLOURS = { teacher: '#3987d0', baseline: '#8a8f98', distilled: '#e0662f' };
 
-// A run has the same colour in every chart, and further runs of its role another dash.
+// A run has the same colour in every chart, and further runs of its role another dash. The baseline
+// is broad, to be seen below a distilled run that goes the same way.
 const styles = {};
 for (const run of data.runs) {
   const before = data.runs.filter((one) => one.role === run.role).indexOf(run);
-  styles[run.name] = { color: COLOURS[run.role], dash: DASHES[before % DASHES.length], width: 2 };
+  styles[run.name] = { color: COLOURS[run.role], dash: DASHES[before % DASHES.length], width: run.role === 'baseline' ? 4 : 2 };
 }
 
 function draw(where, series, x, y) {
@@ -26,7 +29,7 @@ function draw(where, series, x, y) {
     };
   });
   Plotly.react(where, traces, {
-    xaxis: axis(x), yaxis: axis(y), hovermode: 'x unified', showlegend: true,
+    xaxis: axis(x), yaxis: axis(y), hovermode: 'x unified', dragmode, showlegend: true,
     legend: { orientation: 'h', y: 1.02, yanchor: 'bottom' }, margin: { l: 50, r: 10, t: 10, b: 40 },
     paper_bgcolor: 'transparent', plot_bgcolor: 'transparent', font: { color: ink, family: 'system-ui, sans-serif', size: 13 },
     hoverlabel: { namelength: -1, bgcolor: style.getPropertyValue('--raised'), font: { color: ink } },
@@ -35,7 +38,7 @@ function draw(where, series, x, y) {
 
 function drawChart(where, chart) {
   const x = { title: { text: 'iteration' } };
-  draw(where, chart.series, x, { title: { text: chart.unit }, ...(chart.log ? { type: 'log', dtick: 'D2' } : {}), exponentformat: 'none' });
+  draw(where, chart.series, x, { title: { text: chart.unit }, ...(chart.log ? { type: 'log', dtick: 'D2' } : { rangemode: 'tozero' }), exponentformat: 'none' });
 }
 
 function drawPrecision() {

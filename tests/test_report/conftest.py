@@ -2,13 +2,22 @@
 
 import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from mmdet.registry import DATASETS, MODELS
 
-from nst_det.report import Run, read_runs
+from nst_det.report import Run, read_runs, write_report
+
+
+@dataclass
+class Report:
+    """A report that was written, and the work dirs that it is on."""
+
+    file: Path
+    work_dirs: dict[str, Path]
 
 
 @pytest.fixture
@@ -66,3 +75,21 @@ def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
 def runs(work_dirs) -> list[Run]:
     """The work dirs, read."""
     return read_runs(list(work_dirs.values()))
+
+
+@pytest.fixture(scope='session')
+def written() -> list[Report]:
+    """The report once it is written, for that takes seconds."""
+    return []
+
+
+@pytest.fixture
+def report(written, request, tmp_path) -> Report:
+    """The report on the three runs."""
+    if not written:
+        work_dirs = request.getfixturevalue('work_dirs')
+        file = tmp_path / 'out' / 'report.html'
+        runs = read_runs(list(work_dirs.values()))
+        write_report(runs, file, 'Ours <b>& theirs</b>', lambda _: None)
+        written.append(Report(file, work_dirs))
+    return written[0]

@@ -3,8 +3,6 @@
 import copy
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -39,26 +37,14 @@ def quiet(_: str) -> None:
     """Progress that nobody reads."""
 
 
-@pytest.fixture(scope='module')
-def written() -> dict:
-    """The report once it is written, for that takes seconds."""
-    return {}
-
-
 @pytest.fixture
-def report(written, request, tmp_path):
-    """The report on the three runs: the file, its text, what is in it, and the work dirs."""
-    if not written:
-        work_dirs = request.getfixturevalue('work_dirs')
-        file = tmp_path / 'out' / 'report.html'
-        write_report(read_runs(list(work_dirs.values())), file, 'Ours <b>& theirs</b>', quiet)
-        text = file.read_text()
-        written.update(file=file, text=text, page=Page(text), work_dirs=work_dirs)
-    return tuple(written.values())
+def page(report) -> Page:
+    """What is in the report."""
+    return Page(report.file.read_text())
 
 
-def test_its_numbers_are_those_of_the_json(report):
-    _, _, page, work_dirs = report
+def test_its_numbers_are_those_of_the_json(report, page):
+    work_dirs = report.work_dirs
     data = json.loads(page.block)
     for run in data['runs']:
         (file,) = (work_dirs[run['name']] / 'test').glob('*/*.json')
@@ -75,8 +61,7 @@ def test_its_numbers_are_those_of_the_json(report):
     assert [float(one) for one in mean] == pytest.approx([*scores, scores[2] - scores[1]])
 
 
-def test_its_curves_are_those_of_the_log(report):
-    _, _, page, _ = report
+def test_its_curves_are_those_of_the_log(page):
     charts = {chart['title']: chart for chart in json.loads(page.block)['charts']}
     loss = {one['run']: one for one in charts['Training loss']['series']}
     assert loss['student']['x'] == [1, 2, 3]
@@ -89,8 +74,8 @@ def test_its_curves_are_those_of_the_log(report):
     assert 'GPU memory' not in charts  # nobody logged it
 
 
-def test_the_gallery_shows_the_largest_gains_first(report):
-    gallery = json.loads(report[2].block)['gallery']
+def test_the_gallery_shows_the_largest_gains_first(page):
+    gallery = json.loads(page.block)['gallery']
     gains = [image['gain'] for image in gallery]
     assert gains and gains == sorted(gains, reverse=True)
     for image in gallery:
@@ -112,15 +97,15 @@ def test_without_gains_and_losses_the_gallery_shows_the_first_images(runs):
     assert len(gallery) == 4 and {image['gain'] for image in gallery} == {None}
 
 
-def test_the_figures_of_the_patterns_are_in_it(report):
-    data = json.loads(report[2].block)
+def test_the_figures_of_the_patterns_are_in_it(page):
+    data = json.loads(page.block)
     assert [one['kind'] for one in data['figures']] == ['clouds', 'channels', 'grams']
     assert data['notes'] == []
-    assert [tag for tag, _ in report[2].tags].count('img') == 3
+    assert [tag for tag, _ in page.tags].count('img') == 3
 
 
-def test_it_refers_to_nothing_outside_itself(report):
-    _, text, page, _ = report
+def test_it_refers_to_nothing_outside_itself(report, page):
+    text = report.file.read_text()
     for tag, attributes in page.tags:
         for name in ('src', 'href', 'xlink:href', 'action', 'data'):
             value = attributes.get(name) or ''
@@ -183,39 +168,3 @@ def test_a_missing_library_is_named(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__('sys').modules, 'plotly.offline', None)
     with pytest.raises(UserError, match='the report needs plotly'):
         write_report(runs, tmp_path / 'report.html', say=quiet)
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'google-chrome', 'chrome'))), None)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason='no chromium or chrome to open the report in')
-def test_a_browser_opens_it_without_an_error_or_a_request(report, tmp_path):
-    _, text, _, _ = report
-    # Sort by the student's column, as a press on its heading does, and note what was fetched.
-    press = """<script>document.querySelectorAll('th button')[3].click();
-    setTimeout(() => { document.body.dataset.fetched = JSON.stringify(
-        performance.getEntriesByType('resource').map((one) => one.name)); }, 1500);</script>"""
-    file = tmp_path / 'report.html'
-    file.write_text(text.replace('</body>', f'{press}</body>'))
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            *('--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-sync'),
-            *('--disable-background-networking', '--disable-component-update', '--disable-quic'),
-            *('--enable-logging=stderr', '--virtual-time-budget=3000', '--window-size=390,844'),
-            f'--user-data-dir={tmp_path}/profile',
-            '--dump-dom',
-            file.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert 'CONSOLE' not in done.stderr, done.stderr
-    page = Page(done.stdout)
-    charts = [one for tag, one in page.tags if 'js-plotly-plot' in (one.get('class') or '')]
-    assert len(charts) == 2 + len(json.loads(page.block)['charts'])
-    sorts = [one['aria-sort'] for tag, one in page.tags if 'aria-sort' in one]
-    assert sorts == ['none', 'none', 'none', 'descending', 'none', 'none']
-    (fetched,) = (one['data-fetched'] for tag, one in page.tags if 'data-fetched' in one)
-    assert [one for one in json.loads(fetched) if not one.startswith('data:')] == []

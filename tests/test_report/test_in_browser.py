@@ -1,0 +1,256 @@
+"""The report in a real browser, driven as its readers do: by mouse, keyboard and finger."""
+
+import json
+import shutil
+
+import pytest
+
+NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+QUIET = ('quic', 'background-networking', 'component-update', 'sync', 'gpu')
+DESKTOP, PHONE = dict(width=1280, height=900), dict(width=390, height=844)
+
+# WCAG 2, 1.4.3: the contrast of every text to what is behind it. Text over pictures has a rim.
+CONTRASTS = """() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = colour.slice(0, 3).map((one) => one / 255)
+      .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = rgb(getComputedStyle(one).backgroundColor);
+      if ((colour[3] ?? 1) === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement;
+    const text = walk.currentNode.textContent.trim();
+    if (!text || !element.getClientRects().length || element.closest('script, title')) continue;
+    const style = getComputedStyle(element);
+    const own = rgb(element.closest('svg') ? style.fill : style.color);
+    const ground = element.closest('.panel svg') ? rgb(style.stroke) : behind(element);
+    const [low, high] = [light(own), light(ground)].sort((a, b) => a - b);
+    found.push([text.slice(0, 40), (high + 0.05) / (low + 0.05)]);
+  }
+  return found;
+}"""
+REACHABLE = 'a[href], button, select, summary, input, [tabindex="0"]'
+
+
+def percent(value: float | None, sign: str = '') -> str:
+    """A number of the JSON as the report shows it."""
+    return '–' if value is None else f'{100 * value:{sign}.1f}'.replace('-', '−')
+
+
+@pytest.fixture(scope='module')
+def browser():
+    """A browser without a window."""
+    sync_api = pytest.importorskip('playwright.sync_api', reason='Playwright is not installed')
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip('there is no chromium or chrome to open the report in')
+    options = ['--no-first-run', *(f'--disable-{one}' for one in QUIET)]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, report):
+    """``opened(viewport=…, …)`` gives the report in a new window, whose errors fail the test."""
+    contexts, complaints, requests = [], [], []
+
+    def open_report(**options):
+        context = browser.new_context(**{'viewport': DESKTOP, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on('console', lambda message: complaints.append(message.text))
+        page.on('pageerror', lambda error: complaints.append(str(error)))
+        page.on('request', lambda request: requests.append(request.url))
+        page.goto(report.file.as_uri())
+        page.wait_for_function('document.querySelectorAll(".js-plotly-plot").length > 0')
+        return page
+
+    yield open_report
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    fetched = [url for url in requests if not url.startswith(('data:', 'blob:'))]
+    assert set(fetched) == {report.file.as_uri()}
+
+
+@pytest.fixture
+def data(report) -> dict:
+    """The numbers in the report's own JSON."""
+    text = report.file.read_text()
+    start = text.index('id="report-data">') + len('id="report-data">')
+    return json.loads(text[start : text.index('</script>', start)])
+
+
+def test_it_draws_every_chart_and_opens_every_part_without_an_error_or_a_request(opened, data):
+    page = opened()
+    charts = len(data['charts']) + 2  # the class's and the term's
+    assert page.locator('.js-plotly-plot .xy .scatterlayer .trace').count() >= charts
+    assert page.locator('.js-plotly-plot').count() == charts
+    for box, choices in (('#class', data['curves']), ('#term', data['terms'])):
+        for i in range(len(choices)):
+            page.select_option(box, index=i)
+    for summary in page.locator('summary').all():
+        summary.click()
+    assert page.locator('details[open] pre').count() == len(data['runs'])
+    assert page.evaluate('document.getAnimations().length') == 0  # nothing moves by itself
+
+
+def test_the_numbers_shown_are_those_of_the_json(opened, data):
+    page = opened()
+    scores = page.locator('.card .score').all_inner_texts()
+    assert scores == [percent(run['score']) for run in data['runs']]
+    gains = page.locator('.card .gain').all_inner_texts()
+    assert [one.split()[0] for one in gains] == [percent(one['gain'], '+') for one in data['gains']]
+    table = data['table']
+    rows = page.locator('table.sortable tr:has(td)').all()
+    assert len(rows) == len(table['rows']) + 1
+    for row, wanted in zip(rows, [*table['rows'], table['mean']]):
+        name, objects, *numbers = row.locator('th, td').all_inner_texts()
+        assert name == wanted['name']
+        assert objects == ('' if wanted['objects'] is None else str(wanted['objects']))
+        assert numbers == [
+            *(percent(value) for value in wanted['values']),
+            *(percent(value, '+') for value in wanted['gains']),
+        ]
+    shown = page.locator('.panel span').all_inner_texts()
+    panels = [panel for image in data['gallery'] for panel in image['panels']]
+    for text, panel in zip(shown, panels, strict=True):
+        score = panel['score']
+        assert text == panel['title'] + ('' if score is None else f': F1 {percent(score)}')
+    for run in data['runs']:
+        for key, value in run['summary'].items():
+            row = page.locator('table.configs tr', has=page.get_by_role('rowheader', name=key))
+            assert value in row.first.inner_text()
+
+
+@pytest.mark.parametrize('press', ['mouse', 'Enter', 'Space'])
+def test_a_heading_sorts_by_mouse_and_by_keyboard(opened, data, press):
+    page = opened()
+    heading = page.locator('table.sortable th', has=page.get_by_role('button')).nth(1)
+    by_objects = sorted(data['table']['rows'], key=lambda row: row['objects'])
+    for direction in ('descending', 'ascending'):
+        if press == 'mouse':
+            heading.locator('button').click()
+        else:
+            heading.locator('button').focus()
+            page.keyboard.press(press)
+        assert heading.get_attribute('aria-sort') == direction
+        shown = page.locator('table.sortable tbody td:nth-child(2)').all_inner_texts()
+        wanted = [str(row['objects']) for row in by_objects]
+        assert shown == (wanted if direction == 'ascending' else wanted[::-1])
+    assert page.locator('th[aria-sort]:not([aria-sort=none])').count() == 1
+    assert page.locator('tfoot th').inner_text() == 'mean (mAP)'  # stays at the end
+
+
+def test_pointing_at_a_chart_shows_the_numbers_there(opened, data):
+    page = opened()
+    number, chart = next(
+        (i, one) for i, one in enumerate(data['charts']) if one['title'] == 'Training loss'
+    )
+    where = page.locator(f'[data-chart="{number}"]')
+    where.scroll_into_view_if_needed()
+    assert where.locator('.hoverlayer text').count() == 0
+    where.locator('.nsewdrag').hover()  # its middle: the second of three iterations
+    tip = where.locator('.hoverlayer').text_content()
+    for series in chart['series']:
+        assert series['name'] in tip
+        assert f'{series["y"][1]:.4g}' in tip
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+@pytest.mark.parametrize('viewport', [DESKTOP, PHONE], ids=['desktop', 'phone'])
+def test_all_text_has_enough_contrast(opened, scheme, viewport):
+    page = opened(color_scheme=scheme, viewport=viewport)
+    for summary in page.locator('summary').all():
+        summary.click()
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 100
+    assert [one for one in contrasts if one[1] < 4.5] == []
+
+
+def test_the_dark_mode_is_dark_in_the_charts_too_and_comes_while_one_looks(opened):
+    page = opened(color_scheme='light')
+    look = """() => [getComputedStyle(document.body).backgroundColor,
+                     getComputedStyle(document.querySelector('#pr .xtick text')).fill]"""
+    light = page.evaluate(look)
+    page.emulate_media(color_scheme='dark')
+    page.wait_for_function(f'JSON.stringify(({look})()) !== {json.dumps(json.dumps(light))}')
+    dark = page.evaluate(look)
+    (ground, ink), (dark_ground, dark_ink) = light, dark
+    assert ground == 'rgb(255, 255, 255)' and ground != dark_ground
+    assert ink != dark_ink
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen_and_a_finger_scrolls(opened):
+    page = opened(viewport=PHONE, has_touch=True, is_mobile=True)
+    assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('main *')]
+        .filter((one) => !one.closest('.scroll, svg') && one.getBoundingClientRect().right > 390.5)
+        .map((one) => one.outerHTML.slice(0, 80))"""
+    )
+    assert outside == []
+    touch = page.evaluate("""() => [...document.querySelectorAll('.nsewdrag')]
+                             .map((one) => getComputedStyle(one).touchAction)""")
+    assert touch and 'none' not in touch
+
+
+def test_tab_goes_to_all_that_can_be_used_in_the_pages_order_and_shows_where_it_is(opened):
+    page = opened()
+    wanted = page.evaluate(
+        """(reachable) => {
+        const all = [...document.querySelectorAll(reachable)]
+            .filter((one) => one.checkVisibility());
+        all.forEach((one, i) => { one.dataset.place = i; });
+        return all.length;
+    }""",
+        REACHABLE,
+    )
+    places = []
+    for _ in range(wanted):
+        page.keyboard.press('Tab')
+        place, outline, inside = page.evaluate("""() => {
+            const one = document.activeElement;
+            const { left, top, right } = one.getBoundingClientRect();
+            return [one.dataset.place, getComputedStyle(one).outlineStyle,
+                    left >= 0 && top >= 0 && right <= innerWidth];
+        }""")
+        assert outline == 'solid' and inside, place
+        places.append(place)
+    assert places == [str(i) for i in range(wanted)]
+    page.keyboard.press('Tab')
+    assert page.evaluate('document.activeElement.dataset.place') is None  # and there it ends
+
+
+def test_the_first_tab_offers_to_skip_to_the_results(opened):
+    page = opened()
+    page.keyboard.press('Tab')
+    assert page.locator(':focus').inner_text() == 'Skip to the results'
+    page.keyboard.press('Enter')
+    assert page.evaluate('location.hash') == '#results'
+    page.keyboard.press('Tab')
+    assert page.evaluate("document.activeElement.closest('#results') !== null")
+
+
+def test_the_keyboard_opens_a_config_and_chooses_a_class(opened, data):
+    page = opened()
+    page.locator('summary').first.focus()
+    page.keyboard.press('Enter')
+    assert page.locator('details').first.get_attribute('open') is not None
+    page.locator('#class').focus()
+    page.keyboard.press('ArrowDown')
+    chosen = data['curves'][1]
+    legend = page.locator('#pr .legendtext').all_text_contents()
+    assert page.locator('#class').input_value() == chosen['class']
+    assert legend == [f'{one["run"]} (AP {percent(one["ap"])})' for one in chosen['series']]
