@@ -62,6 +62,29 @@ def test_local_and_tensorboard_show_losses_mmd2_gradient_ratios_and_the_figure(t
     assert [one.step for one in events.Images('patterns_backbone.inception_4b')] == [2, 4]
 
 
+def test_wandb_shows_them_too_without_a_network(train, monkeypatch):
+    pytest.importorskip('wandb', reason='no WandB')
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    monkeypatch.setenv('WANDB_SILENT', 'true')
+    runner = train(
+        'wandb',
+        dict(type='PatternFigureHook', interval=4, by_epoch=False),
+        **{
+            'visualizer.vis_backends': [dict(type='LocalVisBackend'), dict(type='WandbVisBackend')],
+            'model.monitor_interval': 1,
+        },
+    )
+    (folder,) = Path(runner.work_dir).glob('*/vis_data/wandb/offline-run-*')
+    (file,) = folder.glob('run-*.wandb')  # what `wandb sync` would send
+    (log,) = Path(runner.work_dir).glob('*/vis_data/scalars.json')
+    last = json.loads(log.read_text().splitlines()[-1])
+    for name in (f'loss_nst_{TRANSFER}', f'mmd2_{TRANSFER}', f'grad_ratio_{TRANSFER}', 'loss'):
+        assert name.encode() in file.read_bytes()
+        assert str(last[name]).encode() in file.read_bytes()
+    (picture,) = folder.glob('files/media/images/patterns_backbone.inception_4b_*.png')
+    assert Image.open(picture).width > 800
+
+
 @pytest.mark.parametrize('interval', [0, -1, 2.5, True, 'often'])
 def test_an_interval_that_is_none_is_refused(interval):
     with pytest.raises(UserError, match='expected a whole number of at least 1'):
