@@ -6,6 +6,7 @@ Gram matrices.
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from mmengine.device import get_device
@@ -14,6 +15,7 @@ from mmengine.logging import MMLogger
 import nst_det  # noqa: F401  registers what the configs name
 from nst_det.command_line import add_changes, change, run
 from nst_det.configs import load_config
+from nst_det.errors import UserError
 from nst_det.pattern_comparison import compare_students
 from nst_det.visualization import write_figures
 
@@ -35,7 +37,15 @@ def parse_args() -> argparse.Namespace:
         '-o', '--out-dir', default='nst_figures', help='where the figures go (nst_figures)'
     )
     add_changes(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    names = Counter(Path(image).stem for image in args.images)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f'{times} images are called {name}, and so would their figures be: draw each of them '
+            'into a folder of its own by -o'
+        )
+    return args
 
 
 def main() -> None:

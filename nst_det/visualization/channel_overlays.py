@@ -39,18 +39,19 @@ def draw_overlays(view: LayerView, count: int = 6) -> Figure:
     maps = [view.teacher, *view.students.values()]
     for line, (title, channels), feature_map in zip(axes, rows.items(), maps):
         line[0].imshow(view.image)
-        line[0].set_ylabel(title, fontsize=10)
+        line[0].set_ylabel(title, fontsize=12)
         for panel, (channel, cosine) in zip(line[1:], channels):
             _overlay(panel, view, feature_map[channel])
             match = '' if cosine is None else f', cos {cosine:.2f}'
-            panel.set_title(f'channel {channel}{match}', fontsize=8.5)
+            panel.set_title(f'channel {channel}{match}', fontsize=10)
     for panel in axes.flat:
         panel.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
-    axes[0, 0].set_title('the image', fontsize=8.5)
+    axes[0, 0].set_title('the image', fontsize=10)
     figure.suptitle(
         f"The teacher's most selective channels at {view.layer}, and the student's that match "
-        'them\nBright: where the channel fires. cos: cosine similarity of the two patterns.',
-        fontsize=10.5,
+        'them\nBright: where the channel fires. cos: cosine similarity of its pattern to the '
+        "teacher's in its column, 1 where they are the same.",
+        fontsize=12,
     )
     return figure
 

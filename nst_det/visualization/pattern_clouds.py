@@ -45,21 +45,22 @@ def draw_clouds(view: LayerView) -> Figure:
     figure = Figure(figsize=(1.5 + 6.2 * len(students), 6.6), layout='constrained')
     panels = figure.subplots(1, len(students), squeeze=False)[0]
     limits = np.concatenate(clouds)
+    dots = dict(alpha=0.55, lw=0)
     for panel, title, student, cloud in zip(panels, view.students, students, clouds[1:]):
-        panel.scatter(*cloud.T, s=18, c=STUDENT_COLOUR, alpha=0.55, lw=0, label='student')
-        panel.scatter(*clouds[0].T, s=18, c=TEACHER_COLOUR, alpha=0.55, lw=0, label='teacher')
+        panel.scatter(*cloud.T, s=26, c=STUDENT_COLOUR, marker='^', **dots, label='student')
+        panel.scatter(*clouds[0].T, s=24, c=TEACHER_COLOUR, marker='o', **dots, label='teacher')
         _, matches, cosines = match_channels(view.teacher, view.students[title])
         panel.set_title(
-            f'{title}: MMD² {view.mmd2(title):.3g}; '
-            f'cosine of matched channels {cosines.mean():.2f} on average',
-            fontsize=11,
+            f'{title}: MMD² {view.mmd2(title):.3g}, '
+            f'mean cosine of matched channels {cosines.mean():.2f}',
+            fontsize=13,
         )
         _frame(panel, limits)
         _, matches, cosines = match_channels(teacher[chosen], student)
         pairs = list(zip(chosen, matches.tolist(), cosines.tolist()))
         _inset_maps(panel, (teacher, student), (clouds[0], cloud), pairs)
     figure.suptitle(
-        f'What the channels at {view.layer} respond to in image {view.name} (t-SNE)', fontsize=13
+        f'What the channels at {view.layer} respond to in image {view.name} (t-SNE)', fontsize=15
     )
     figure.legend(
         *panels[0].get_legend_handles_labels(),
@@ -67,10 +68,12 @@ def draw_clouds(view: LayerView) -> Figure:
         ncols=2,
         frameon=False,
         markerscale=2,
-        title="Each dot is the selectivity pattern of one channel; the teacher's lie at the same "
-        "places in every panel.\nInsets: the activation maps of numbered channels, the teacher's "
-        "above and the student's that matches it below.",
-        title_fontsize=9,
+        fontsize=12,
+        title='Each mark is the selectivity pattern of one channel; close together: they respond '
+        "alike. The teacher's are at the\nsame places in every panel. The lower MMD², the more "
+        'alike are the two clouds as a whole.\nAt the sides: where in the image the numbered '
+        "channels fire, the teacher's above the student's that matches it.",
+        title_fontsize=11.5,
     )
     return figure
 
@@ -118,7 +121,7 @@ def _inset_maps(
         downwards = sorted(group, key=lambda one: -clouds[0][one[1][0], 1])
         for place, (number, (own, match, cosine)) in enumerate(downwards):
             middle = 1 - (place + 0.5) / half
-            marks = dict(weight='bold', fontsize=9, zorder=7)
+            marks = dict(weight='bold', fontsize=11, zorder=7)
             panel.annotate(str(number), clouds[0][own], (6, 5), textcoords='offset points', **marks)
             panel.text(
                 side,
@@ -127,7 +130,9 @@ def _inset_maps(
                 transform=panel.transAxes,
                 ha='center',
                 va='center',
-                fontsize=8.5,
+                fontsize=10,
+                zorder=6,
+                bbox=dict(boxstyle='square,pad=0.05', fc='white', ec='none'),
             )
             for channel, feature_map, cloud, colour, shift in (
                 (own, feature_maps[0], clouds[0], TEACHER_COLOUR, 0.082),

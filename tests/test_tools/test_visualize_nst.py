@@ -24,6 +24,12 @@ def test_it_draws_three_figures_of_an_image_in_two_formats(tool, distilled, tmp_
     for file in files:
         assert f'figures/{file.name}' in out
     assert out.count('MMD²') == 1 and ' before, ' in out
+    contents = [file.read_bytes() for file in files]
+    status, _, err = tool('visualize_nst', config, checkpoint, image, '-o', 'figures')
+    assert status == 2  # what is there stays
+    assert err.splitlines()[-1].startswith('error: figures/')
+    assert 'exists already: choose another folder by -o' in err.splitlines()[-1]
+    assert [file.read_bytes() for file in files] == contents
 
 
 @pytest.mark.parametrize(
@@ -31,12 +37,25 @@ def test_it_draws_three_figures_of_an_image_in_two_formats(tool, distilled, tmp_
     [
         (['{config}', 'gone.pth', '{image}'], 'gone.pth does not exist'),
         (['{config}', '{checkpoint}', 'gone.jpg'], 'there is no image'),
+        (['{config}', '{checkpoint}', '{config}'], 'it is damaged or not an image'),
+        (['{config}', '{checkpoint}', '{image}', 'other/{name}'], '2 images are called'),
+        (
+            [
+                '{config}',
+                '{checkpoint}',
+                '{image}',
+                '--cfg-options',
+                '{layer}=backbone.inception_4x',
+            ],
+            "did you mean 'backbone.inception_4",
+        ),
         (['{config}', '{checkpoint}', '{image}', '--before', 'gone.pth'], 'gone.pth does not'),
     ],
 )
 def test_a_mistake_is_one_clear_line(tool, distilled, arguments, message):
     config, checkpoint, image = distilled
-    given = [one.format(config=config, checkpoint=checkpoint, image=image) for one in arguments]
+    names = dict(config=config, checkpoint=checkpoint, image=image, name=image.name)
+    given = [one.format(**names, layer='model.transfers.0.layer') for one in arguments]
     status, _, err = tool('visualize_nst', *given)
     assert status == 2
     assert err.splitlines()[-1].startswith('error: ')
