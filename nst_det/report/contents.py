@@ -20,10 +20,10 @@ from nst_det.version import __version__
 from nst_det.visualization import LayerView, write_figures
 
 CAPTIONS = {
-    'clouds': 'What the channels of {layer} respond to, as a map. Each dot is one channel, the '
-    'teacher’s blue and the student’s orange; channels that respond alike lie close together. The '
-    'more the clouds cover one another, the more alike are the networks: MMD² is {before:.3g} '
-    'before and {after:.3g} after, and would be 0 if they were the same.',
+    'clouds': 'What the channels of {layer} respond to, as a map. Each mark is one channel: blue '
+    'dots the teacher’s, orange triangles the student’s. Channels that respond alike lie close '
+    'together, and the more the two clouds cover one another, the more alike are the networks: '
+    'MMD² is {before:.3g} before and {after:.3g} after, and would be 0 if they were the same.',
     'channels': 'Top row: where the most selective channels of the teacher’s {layer} fire. Below '
     'each, the student’s channel that matches it. Bright at the same places: the student looks at '
     'what its teacher looks at.',
