@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nst_det.report.detection_quality import image_score
+from nst_det.report.detection_quality import image_score, judge
 
 SQUARES = dict(
     bboxes=np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]], np.float32),
@@ -36,6 +36,13 @@ def found(*detections):
 )
 def test_f1_counts_each_object_once(detections, score):
     assert image_score(SQUARES, found(*detections), 0.3) == pytest.approx(score)
+
+
+def test_each_detection_is_right_wrong_or_does_not_count():
+    # The second finds again what the first has found, the third is on an ignored object, the
+    # fourth of another class, the last below the threshold.
+    detections = found((0, 0, 0.9), (0, 0, 0.8), (2, 1, 0.7), (1, 0, 0.6), (1, 1, 0.1))
+    assert judge(SQUARES, detections, 0.3) == {0: True, 1: False, 2: None, 3: False}
 
 
 def test_nothing_found_where_nothing_is_is_right():

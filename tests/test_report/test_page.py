@@ -9,6 +9,7 @@ import pytest
 
 from nst_det.errors import UserError
 from nst_det.report import collect, read_runs, write_report
+from nst_det.report.curves import training_charts
 from nst_det.report.page import json_block
 
 
@@ -74,6 +75,12 @@ def test_its_curves_are_those_of_the_log(page):
     assert 'GPU memory' not in charts  # nobody logged it
 
 
+def test_an_axis_is_logarithmic_where_the_values_are_far_apart(runs):
+    runs[0].scalars = [dict(loss=100.0, lr=0.5, step=1), dict(loss=5.0, lr=0.1, step=2)]
+    log = {chart['title']: chart['log'] for chart in training_charts(runs[:1])}
+    assert log == {'Training loss': True, 'Learning rate': False}
+
+
 def test_the_gallery_shows_the_largest_gains_first(page):
     gallery = json.loads(page.block)['gallery']
     gains = [image['gain'] for image in gallery]
@@ -137,7 +144,9 @@ def test_a_test_set_that_has_moved_is_said_too(work_dirs, tmp_path):
 def test_several_seeds_are_summed_up(runs):
     for run in runs:
         run.checkpoint = None  # spares the figures
-    assert collect(runs, '', quiet)['mean_gain'] is None
+    one = collect(runs, '', quiet)
+    assert one['mean_gain'] is None
+    assert one['gains'][0]['closed'] == pytest.approx(0.5)  # of the way to the teacher
     teacher, baseline, distilled = runs
     other = copy.copy(distilled)
     other.name, other.metrics = 'other', {'pascal_voc/mAP': baseline.score + 0.3}
