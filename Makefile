@@ -8,7 +8,7 @@ TABLE_ROWS := baseline kd fitnet at nst_linear nst_poly nst_gaussian kd_nst kd_f
 
 INPUTS ?= 100000
 
-.PHONY: help setup demo table-demo bench test test-all fuzz lint clean
+.PHONY: help setup demo table-demo bench test test-all fuzz lint docs clean
 help:
 	@echo 'make demo   make a small data set, distil a detector on it, and compare (about 8 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
 	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of files that strangers make'
 	@echo 'make lint   check the style'
+	@echo 'make docs   build the pages into docs/_build/html'
 	@echo 'make setup  only set up $(VENV); the others do this by themselves'
 
 setup: $(READY)
@@ -25,9 +26,8 @@ $(READY): requirements.txt pyproject.toml
 	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.13: name one, as in make PYTHON=python3.11' >&2; exit 2; }
 	@echo '== setting up $(VENV) (a few minutes, several GB, once)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt 'pytest>=8' 'hypothesis>=6' 'ruff>=0.6' \
-	  'playwright>=1.45' 'tensorboard>=2.15' 'wandb>=0.17'
-	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt
+	$(BIN)/python -m pip install --only-binary :all: --no-build-isolation --editable '.[test,docs]'
 	@touch $@
 
 demo: $(READY)
@@ -54,5 +54,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo 'the pages: docs/_build/html/index.html'
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build docs/_build *.egg-info

@@ -1,0 +1,44 @@
+"""The directive ``tool-help``: what ``python tools/NAME.py --help`` prints."""
+
+import contextlib
+import io
+import os
+import runpy
+import sys
+from pathlib import Path
+from unittest import mock
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+class ToolHelp(SphinxDirective):
+    """Shows the help of the tool that its one argument names."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        tool = TOOLS / f'{self.arguments[0]}.py'
+        self.env.note_dependency(str(tool))
+        return [nodes.literal_block('', help_of(tool), language='none')]
+
+
+def help_of(tool: Path) -> str:
+    """Ask a tool for its help, in this process: starting torch for each takes too long."""
+    printed = io.StringIO()
+    with (
+        mock.patch.object(sys, 'argv', [tool.name, '--help']),
+        mock.patch.dict(os.environ, COLUMNS='88', NO_COLOR='1'),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        runpy.run_path(str(tool))['main']()
+    return printed.getvalue()
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive('tool-help', ToolHelp)
+    return dict(parallel_read_safe=True, parallel_write_safe=True)
