@@ -1,7 +1,8 @@
 """Every command of the README and the pages runs, as it is written but for what is said here.
 
-A scene is a list of commands of which one may need what another made; it begins without data and work
-dirs. ``small_checkout.py`` says what is smaller in the copy of the repository that they run in.
+A scene is a list of commands of which one may need what another made; it begins without data and
+work dirs. ``small_checkout.py`` says what is smaller in the copy of the repository that they run
+in.
 """
 
 import shutil
@@ -117,6 +118,7 @@ SCENES = {
         ),
         Step('tools/suggest_weight.py CONFIG', put={'CONFIG': 'configs/demo/nst_student.py'}),
         Step('tools/list_layers.py CONFIG', put={'CONFIG': 'configs/demo/student.py'}, says='4b'),
+        Step('tools/list_layers.py configs/demo/student.py', says='4b'),
         Step(
             f'{PYTHON}/train.py configs/demo/nst_student.py --cfg-options load_from=student.pth',
             put={'load_from=student.pth': 'load_from=work_dirs/demo/student/epoch_5.pth'},
@@ -206,7 +208,8 @@ SCENES = {
             makes='work_dirs/slurm_64/epoch_4.pth',
         ),
         Step(
-            f'{PYTHON}/run_table.py configs/voc_table4/{{baseline,kd,fitnet,at,nst_poly,kd_nst}}.py '
+            f'{PYTHON}/run_table.py '
+            'configs/voc_table4/{baseline,kd,fitnet,at,nst_poly,kd_nst}.py '
             '--teacher configs/faster_rcnn_inception_bn_voc0712.py --seeds 0 1 2 --gpus 0 1 2 3 '
             '--paper --work-dir work_dirs/voc_table4',
             put={

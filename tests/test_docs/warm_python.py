@@ -1,6 +1,6 @@
 """A Python that starts at once: a server imports torch and mmdet, and forks for every call.
 
-Importing them takes each command some ten seconds of one core, and the pages have a hundred commands.
+Importing them takes each command some ten seconds of one core, and the pages have many commands.
 ``serve`` is run by one real Python; the program that takes ``python``'s place hands its arguments,
 folder, environment and open files to it, and leaves with the status that comes back.
 """
