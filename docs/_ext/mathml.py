@@ -1,8 +1,12 @@
 """Formulas as MathML, which browsers draw by themselves: no script, no font, no network."""
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN = str.maketrans({'‖': r'\Vert ', '−': '-', '·': r'\cdot '})  # to docutils
 
@@ -19,7 +23,11 @@ def write_block(writer, node: nodes.math_block) -> None:
 
 def mathml(node: nodes.Element, as_block: bool = False) -> str:
     """Turn a formula's LaTeX into MathML."""
-    return tex2mathml(node.astext().translate(UNKNOWN), as_block=as_block)
+    try:
+        return tex2mathml(node.astext().translate(UNKNOWN), as_block=as_block)
+    except MathError as error:
+        logger.warning('%s in the formula %s', error, node.astext(), location=node)
+        return ''
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
