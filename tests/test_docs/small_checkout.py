@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -162,6 +163,7 @@ class SmallCheckout:
             env=self.environment,
             stdout=self.log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         while not address.exists():
             assert self.server.poll() is None, Path(self.log.name).read_text()
@@ -191,7 +193,7 @@ class SmallCheckout:
 
     def close(self) -> None:
         """End the servers, and delete what is large."""
-        self.server.terminate()
+        os.killpg(self.server.pid, signal.SIGTERM)  # and what it forked
         self.server.wait()
         self.log.close()
         self.web.shutdown()
