@@ -322,7 +322,7 @@ SCENES = {
         Step('make docs', makes='docs/_build/html/index.html'),
     ],
 }
-SLOW = {'five seeds', 'VOC', 'a table', "mmdet's own detector", 'benchmarks'}
+SLOW = {'the demo by hand', 'five seeds', 'VOC', 'a table', "mmdet's own detector", 'benchmarks'}
 
 # How blocks begin that are no commands: what is printed, formulas, trees.
 PRINTED = (
