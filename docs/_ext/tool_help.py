@@ -1,4 +1,4 @@
-"""The directive ``tool-help``: what ``python tools/NAME.py --help`` prints."""
+"""The directive ``tool-help``: what ``python tools/NAME.py --help`` prints, of all tools."""
 
 import contextlib
 import io
@@ -16,14 +16,18 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
 class ToolHelp(SphinxDirective):
-    """Shows the help of the tool that its one argument names."""
-
-    required_arguments = 1
+    """A section for every tool, with its help."""
 
     def run(self) -> list[nodes.Node]:
-        tool = TOOLS / f'{self.arguments[0]}.py'
+        return [self.section(tool) for tool in sorted(TOOLS.glob('*.py'))]
+
+    def section(self, tool: Path) -> nodes.section:
+        """A tool's section."""
         self.env.note_dependency(str(tool))
-        return [nodes.literal_block('', help_of(tool), language='none')]
+        section = nodes.section(ids=[nodes.make_id(tool.stem)], names=[tool.stem])
+        section += nodes.title('', f'tools/{tool.name}')
+        section += nodes.literal_block('', help_of(tool), language='none')
+        return section
 
 
 def help_of(tool: Path) -> str:
