@@ -95,3 +95,58 @@ def tiny_distiller(tiny_config, tmp_path) -> Callable[..., Config]:
         return cfg
 
     return load
+
+
+@pytest.fixture
+def dense_detector() -> Callable[..., dict]:
+    """A one-stage detector whose loss knows no chance: ``dense_detector(width=0.125)``."""
+
+    def make(backbone: dict | None = None, width: float = 0.125) -> dict:
+        return dict(
+            type='SingleStageDetector',
+            data_preprocessor=dict(type='DetDataPreprocessor', mean=[0.0] * 3, std=[255.0] * 3),
+            backbone=backbone or dict(type='InceptionBN', width=width, norm_eval=True),
+            bbox_head=dict(
+                type='ATSSHead',
+                num_classes=4,
+                in_channels=int(576 * width),
+                feat_channels=32,
+                stacked_convs=1,
+                anchor_generator=dict(
+                    type='AnchorGenerator',
+                    ratios=[1.0],
+                    octave_base_scale=2,
+                    scales_per_octave=1,
+                    strides=[16],
+                ),
+                bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+                loss_cls=dict(type='FocalLoss', use_sigmoid=True),
+                loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+                loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True),
+            ),
+            train_cfg=dict(
+                assigner=dict(type='ATSSAssigner', topk=4), allowed_border=-1, pos_weight=-1
+            ),
+            test_cfg=dict(nms_pre=10, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5)),
+        )
+
+    return make
+
+
+@pytest.fixture
+def sample_everything() -> Callable[[dict], None]:
+    """Makes a two-stage detector take all it could sample, as many of each image."""
+
+    def change(faster_rcnn: dict) -> None:
+        faster_rcnn.backbone.norm_eval = faster_rcnn.roi_head.shared_head.norm_eval = True
+        train = faster_rcnn.train_cfg
+        train.rpn.assigner.update(pos_iou_thr=0.5, neg_iou_thr=0.5)
+        train.rcnn.assigner.update(pos_iou_thr=0.2, neg_iou_thr=0.2, min_pos_iou=0.2)
+        train.rcnn.sampler.add_gt_as_proposals = False
+        for stage in (train.rpn, train.rcnn):
+            stage.sampler.num = 10**6
+        train.rpn_proposal.update(
+            nms_pre=30, max_per_img=30, min_bbox_size=-1, nms=dict(type='nms', iou_threshold=1.0)
+        )
+
+    return change

@@ -40,51 +40,29 @@ class KeepLosses(Hook):
         weights = {key: value.detach().clone() for key, value in losses.items()}
         torch.save((history, weights), f'{runner.work_dir}/losses_{runner.rank}.pt')
 """
+# torch's synchronised batch norm wants GPUs: what it does, for CPUs.
+SYNCHRONISE = """
+import torch
+from mmengine.registry import MODELS
+from torch.distributed import is_initialized
+from torch.distributed.nn import all_reduce
 
-
-def detector(width: float) -> dict:
-    """A dense detector whose loss knows no chance."""
-    return dict(
-        type='SingleStageDetector',
-        data_preprocessor=dict(type='DetDataPreprocessor', mean=[0.0] * 3, std=[255.0] * 3),
-        backbone=dict(type='InceptionBN', width=width, norm_eval=True),
-        bbox_head=dict(
-            type='ATSSHead',
-            num_classes=4,
-            in_channels=int(576 * width),
-            feat_channels=32,
-            stacked_convs=1,
-            anchor_generator=dict(
-                type='AnchorGenerator',
-                ratios=[1.0],
-                octave_base_scale=2,
-                scales_per_octave=1,
-                strides=[16],
-            ),
-            bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-            loss_cls=dict(type='FocalLoss', use_sigmoid=True),
-            loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
-            loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True),
-        ),
-        train_cfg=dict(
-            assigner=dict(type='ATSSAssigner', topk=4), allowed_border=-1, pos_weight=-1
-        ),
-        test_cfg=dict(nms_pre=10, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5)),
-    )
-
-
-def sample_everything(faster_rcnn: dict) -> None:
-    """Make a two-stage detector take all it could sample, as many of each image."""
-    faster_rcnn.backbone.norm_eval = faster_rcnn.roi_head.shared_head.norm_eval = True
-    train = faster_rcnn.train_cfg
-    train.rpn.assigner.update(pos_iou_thr=0.5, neg_iou_thr=0.5)
-    train.rcnn.assigner.update(pos_iou_thr=0.2, neg_iou_thr=0.2, min_pos_iou=0.2)
-    train.rcnn.sampler.add_gt_as_proposals = False
-    for stage in (train.rpn, train.rcnn):
-        stage.sampler.num = 10**6
-    train.rpn_proposal.update(
-        nms_pre=30, max_per_img=30, min_bbox_size=-1, nms=dict(type='nms', iou_threshold=1.0)
-    )
+@MODELS.register_module()
+class SynchronisedOnCPUs(torch.nn.BatchNorm2d):
+    def forward(self, x):
+        if not (self.training and is_initialized()):
+            return super().forward(x)
+        count = all_reduce(torch.tensor(float(x[:, 0].numel())))
+        mean = all_reduce(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+"""
 
 
 def started_by(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -111,21 +89,31 @@ def results(work_dir: Path) -> tuple[dict, dict, dict]:
 
 @pytest.mark.skipif(get_device() != 'cpu', reason='gloo and its two processes are for CPUs')
 @pytest.mark.parametrize(
-    'stages', ['one', pytest.param('two', marks=pytest.mark.slow)], ids='{}_stage'.format
+    ('stages', 'synchronised'),
+    [
+        pytest.param('one', False, id='one stage'),
+        pytest.param('two', False, id='two stages', marks=pytest.mark.slow),
+        pytest.param('one', True, id='synchronised batch norms', marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_train_as_one_does_with_the_whole_batch(
-    tiny_distiller, tmp_path, monkeypatch, stages
+    tiny_distiller, dense_detector, sample_everything, tmp_path, monkeypatch, stages, synchronised
 ):
     cfg = tiny_distiller()
     if stages == 'one':
-        cfg.model.student = detector(0.125)
-        cfg.model.teacher = dict(config=detector(0.25), checkpoint='random')
+        cfg.model.student = dense_detector()
+        cfg.model.teacher = dict(config=dense_detector(width=0.25), checkpoint='random')
     else:
         sample_everything(cfg.model.student)
     cfg.model.transfers = TRANSFERS
+    if synchronised:
+        norms = dict(norm_eval=False, norm_cfg=dict(type='SynchronisedOnCPUs'))
+        cfg.model.student.backbone.update(norms)
     (tmp_path / 'keep_losses.py').write_text(KEEP_LOSSES)
+    (tmp_path / 'synchronise.py').write_text(SYNCHRONISE)
     monkeypatch.syspath_prepend(tmp_path)
-    cfg.custom_imports = dict(imports=['nst_det', 'keep_losses'], allow_failed_imports=False)
+    imports = ['nst_det', 'keep_losses', 'synchronise']
+    cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
     cfg.custom_hooks.append(dict(type='KeepLosses'))
     cfg.train_dataloader.sampler.shuffle = False
     cfg.train_dataloader.dataset.pipeline[2].prob = 0.0  # flips are each process's own chance
@@ -137,7 +125,8 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
     cfg.param_scheduler = []
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.dump(tmp_path / 'config.py')
-    importlib.import_module('keep_losses')
+    for module in imports:
+        importlib.import_module(module)
     Runner.from_cfg(cfg).train()
     path = f'{ROOT}:{tmp_path}'
     options = ['--work-dir', tmp_path / 'two', '--cfg-options', 'train_dataloader.batch_size=2']

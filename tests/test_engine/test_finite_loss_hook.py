@@ -6,6 +6,7 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from nst_det.engine.hooks import finite_loss_hook
 from nst_det.errors import UserError
 
 
@@ -81,3 +82,69 @@ def test_the_skip_after_the_last_allowed_one_stops(tiny_config):
         runner.register_hook(hook)
     with pytest.raises(UserError, match='at iteration 3: .* 1 iterations were skipped before'):
         runner.train()
+
+
+# Under GradScaler, whose own way of finding the scale is to leave out steps.
+
+
+def mixed_precision(cfg, scale: float | dict) -> Runner:
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', loss_scale=scale)
+    return Runner.from_cfg(cfg)
+
+
+def test_a_step_that_the_grad_scaler_leaves_out_is_no_fault(tiny_distiller, amp_on_cpu):
+    runner = mixed_precision(tiny_distiller(), dict(init_scale=64.0))
+    runner.register_hook(SpoilGradient())
+    runner.train()
+    assert runner.iter == 4
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 32
+    steps = {int(one['step']) for one in runner.optim_wrapper.optimizer.state.values()}
+    assert steps == {3}
+    assert runner.message_hub.runtime_info.get('skipped_iterations') is None
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+
+
+@pytest.mark.parametrize('max_skips', [0, 1])
+def test_a_loss_that_is_no_number_stops_or_skips_under_the_grad_scaler_too(
+    tiny_distiller, amp_on_cpu, max_skips
+):
+    cfg = tiny_distiller()
+    cfg.custom_hooks = [dict(type='FiniteLossHook', max_skips=max_skips)]
+    runner = mixed_precision(cfg, dict(init_scale=64.0))
+    runner.register_hook(SpoilMap())
+    if max_skips == 0:
+        with pytest.raises(UserError, match=r'loss not finite at iteration 2: .*inception_4b'):
+            runner.train()
+    else:
+        runner.train()
+        assert runner.message_hub.get_info('skipped_iterations') == 1
+        assert all(value.isfinite().all() for value in runner.model.buffers())
+    assert all(value.isfinite().all() for value in runner.model.parameters())
+
+
+class SpoilMap(Hook):
+    """Makes the tapped map of the second iteration overflow, as fp16 may."""
+
+    def before_train(self, runner):
+        runner.model.backbone.inception_4b.register_forward_hook(
+            lambda module, args, output: output * float('inf') if runner.iter == 1 else output
+        )
+
+
+class SpoilEachGradient(SpoilGradient):
+    """Makes one gradient of every iteration NaN."""
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        self.iteration = runner.iter
+
+
+@pytest.mark.parametrize('scale', [64.0, dict(init_scale=64.0)], ids=['fixed', 'dynamic'])
+def test_a_scaler_that_leaves_out_every_step_stops_the_training(
+    tiny_config, amp_on_cpu, monkeypatch, scale
+):
+    monkeypatch.setattr(finite_loss_hook, 'MOST_LEFT_OUT', 3)
+    runner = mixed_precision(tiny_config('student'), scale)
+    runner.register_hook(SpoilEachGradient())
+    with pytest.raises(UserError, match='not finite at iteration 3, as in the 2 steps before'):
+        runner.train()
+    assert not list(Path(runner.work_dir).glob('epoch_2.pth'))

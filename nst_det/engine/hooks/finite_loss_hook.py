@@ -10,6 +10,7 @@ from nst_det.models.distillers import NSTDistiller
 from nst_det.models.losses.finite import check_finite
 
 SKIPPED = 'skipped_iterations'
+MOST_LEFT_OUT = 50  # steps in succession, in which GradScaler's scale falls from 2^16 to 2^-34
 
 
 @HOOKS.register_module()
@@ -18,7 +19,8 @@ class FiniteLossHook(Hook):
 
     A gradient that is no number never reaches the weights: the optimizer's step is left out. Then
     the losses, or else the parameters, are named with the iteration and its images. With fp16 the
-    GradScaler leaves out steps by itself, which is its way of finding the scale and no fault.
+    GradScaler leaves out steps by itself, which is its way of finding the scale and no fault; 50
+    left out in succession are one, and stop the training.
 
     A skipped iteration leaves the weights, the batch norms' statistics and the optimizer as they
     were; learning rate and schedules go on, and gradients accumulated so far are dropped.
@@ -40,6 +42,7 @@ class FiniteLossHook(Hook):
             )
         self.max_skips = max_skips
         self.fault = ''
+        self.left_out = 0
 
     def before_train(self, runner) -> None:
         """Stand in front of the optimizer."""
@@ -49,16 +52,19 @@ class FiniteLossHook(Hook):
             model.stops_where_not_finite = not self.max_skips
         self.names = {id(value): name for name, value in model.named_parameters()}
         wrappers = [wrapper] if hasattr(wrapper, 'optimizer') else list(wrapper.values())
+        self.scaled = [one for one in wrappers if hasattr(one, 'loss_scaler')]
         for one in wrappers:
             one.optimizer.register_step_pre_hook(self._before_step)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Remember the batch norms' statistics, which a forward pass changes."""
         self.fault = ''
+        self.stepped = False
         if self.max_skips:
             self.buffers = [(one, one.clone()) for one in runner.model.buffers()]
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        self.stepped = True
         learning = [
             one
             for group in optimizer.param_groups
@@ -73,12 +79,25 @@ class FiniteLossHook(Hook):
             self.fault = f'{names[0]} and {len(names) - 1} more' if names[1:] else names[0]
             optimizer.zero_grad(set_to_none=True)  # so that there is nothing to step by
 
+    def _count_left_out(self, iteration: int) -> None:
+        if self.stepped:
+            self.left_out = 0
+        elif any(one.should_update() for one in self.scaled):
+            self.left_out += 1
+        if self.left_out >= MOST_LEFT_OUT:
+            raise UserError(
+                f'gradient not finite at iteration {iteration + 1}, as in the {MOST_LEFT_OUT - 1} '
+                'steps before, all left out by the GradScaler: train without --amp, or with '
+                "optim_wrapper.dtype='bfloat16' where the device has it"
+            )
+
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Check the iteration.
 
         Raises:
             UserError: Where a loss or a gradient is infinite or NaN, and none may be skipped.
         """
+        self._count_left_out(runner.iter)
         try:
             check_finite(outputs or {}, runner.iter)
             if not self.fault:
