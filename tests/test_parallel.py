@@ -107,7 +107,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
         sample_everything(cfg.model.student)
     cfg.model.transfers = TRANSFERS
     if synchronised:
-        norms = dict(norm_eval=False, norm_cfg=dict(type='SynchronisedOnCPUs'))
+        norms = dict(norm_eval=False, norm_cfg=dict(type='SynchronisedOnCPUs', eps=0.1))
         cfg.model.student.backbone.update(norms)
     (tmp_path / 'keep_losses.py').write_text(KEEP_LOSSES)
     (tmp_path / 'synchronise.py').write_text(SYNCHRONISE)
