@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from mmengine.runner import Runner
+
 from nst_det.checkpoints import read_checkpoint
 from nst_det.errors import UserError
 
@@ -17,7 +19,8 @@ def last_note(work_dir: str | Path) -> str | None:
         str, optional: The path as it was noted, None where nothing was.
     """
     note = Path(work_dir) / 'last_checkpoint'
-    return (note.read_text().strip() or None) if note.is_file() else None
+    text = note.read_text(errors='replace') if note.is_file() else ''
+    return text.strip('\0 \n') or None
 
 
 def latest_training(work_dir: str | Path) -> str | None:
@@ -72,4 +75,37 @@ def check_resumable(path: str) -> dict:
             f'{path} holds weights and no training to resume: start from it by '
             f'--cfg-options load_from={path}'
         )
+    meta = holds.get('meta')
+    if not isinstance(meta, dict):
+        raise UserError(f'{path} holds no training: its meta is {meta!r:.80}, expected a dict')
+    for name, most in (('epoch', sys.maxsize), ('iter', sys.maxsize), ('seed', 2**32 - 1)):
+        number = meta.get(name, 0 if name == 'seed' else None)
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
+            raise UserError(
+                f'{path} holds no training: its {name} is {number!r:.80}, expected a whole number '
+                'of at least 0'
+            )
     return holds
+
+
+def resume_plainly(runner: Runner) -> None:
+    """Have a runner say in one line why it cannot resume a checkpoint.
+
+    Args:
+        runner (Runner): The runner; the error of its ``resume`` becomes a `UserError`.
+    """
+    resume = runner.resume
+
+    def plainly(path: str, *args, **kwargs) -> None:
+        try:
+            resume(path, *args, **kwargs)
+        except UserError:
+            raise
+        except Exception as error:  # what mmengine and torch say of another optimizer, say
+            reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+            raise UserError(
+                f'{path} cannot be resumed with this config ({reason:.200}): resume with the '
+                'config that it was started with'
+            ) from error
+
+    runner.resume = plainly

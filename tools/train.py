@@ -15,7 +15,7 @@ from nst_det.command_line import add_config_options, config_from, run
 from nst_det.engine.runner import bare_model
 from nst_det.errors import UserError
 from nst_det.parallel import check_parallel
-from nst_det.resuming import check_resumable, last_note, latest_training
+from nst_det.resuming import check_resumable, last_note, latest_training, resume_plainly
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,6 +58,7 @@ def main() -> None:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if cfg.get('load_from'):
         check_weights(runner, cfg.load_from)
+    resume_plainly(runner)
     runner.train()
 
 
@@ -72,7 +73,7 @@ def check_start(cfg: Config) -> None:
         cfg.load_from = cfg.get('load_from') or latest_training(cfg.work_dir)
         if cfg.load_from:
             # It seeds what is drawn before the Runner reads it as well, such as the data's order.
-            seed = check_resumable(cfg.load_from).get('meta', {}).get('seed')
+            seed = check_resumable(cfg.load_from)['meta'].get('seed')
             cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     elif latest:
         raise UserError(
