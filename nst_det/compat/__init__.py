@@ -3,7 +3,14 @@
 One module a shim; its docstring says which upstream problem it answers and when it can go.
 """
 
-from . import checkpoints, cpu_distributed, data_workers, mmcv_ops, whole_checkpoints
+from . import (
+    checkpoints,
+    cpu_distributed,
+    data_workers,
+    mmcv_ops,
+    shipped_configs,
+    whole_checkpoints,
+)
 
 
 def apply() -> None:
@@ -12,4 +19,5 @@ def apply() -> None:
     checkpoints.apply()
     cpu_distributed.apply()
     data_workers.apply()
+    shipped_configs.apply()
     whole_checkpoints.apply()
