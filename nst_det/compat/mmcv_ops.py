@@ -36,7 +36,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     # mmcv's order among equal scores is that of an unstable sort; torchvision's sort is stable,
     # so it keeps this one when the scores it is given are the ranks.
     order = scores.sort(dim=0, descending=True).indices
-    ranks = torch.arange(len(order), 0, -1, dtype=torch.float32, device=boxes.device)
+    ranks = torch.arange(order.shape[0], 0, -1, dtype=torch.float32, device=boxes.device)
     boxes = boxes.index_select(0, order).float()
     boxes[:, 2:] += offset
     threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()  # mmcv's is a C float

@@ -1,10 +1,10 @@
-"""The configs that nst_det ships, in ``_base_`` by the name ``'nst_det::faster_rcnn_nst_voc.py'``.
+"""The configs that nst_det ships, in ``_base_`` as ``'nst_det::faster_rcnn_nst_voc.py'``.
 
-The problem: mmengine 0.10 finds ``'package::name'`` for a closed list of OpenMMLab's own packages, in
-folders only, and not in an editable install.
+The problem: mmengine 0.10 finds ``'package::name'`` for a closed list of OpenMMLab's own packages,
+in folders only, and not in an editable install.
 
-The answer: what begins with ``nst_det::`` is looked up here; all else is mmengine's. Such a base has
-no scope of its own: the names in it are mmdet's.
+The answer: what begins with ``nst_det::`` is looked up here; all else is mmengine's. Such a base
+has no scope of its own: the names in it are mmdet's.
 
 It can go when mmengine asks a package where its configs are.
 """

@@ -130,15 +130,18 @@ def detector_config(config: str | dict) -> ConfigDict:
         config = load_config(config)
     whole = config if isinstance(config, (dict, Config)) else {}
     model = whole.get('model', whole)
+    outer = [whole]
     while isinstance(model, dict) and model.get('type') == 'NSTDistiller':
+        outer.append(model)
         model = model.get('student')
     if not isinstance(model, dict) or 'type' not in model:
         raise UserError(
             f'teacher.config is {config!r:.80}, expected the path of a config, '
             "'mmdet::…' or a model dict with a type"
         )
-    if 'data_preprocessor' in whole:
-        model = {'data_preprocessor': whole['data_preprocessor'], **model}
+    for one in reversed(outer):  # where the detector has none, the nearest counts
+        if one.get('data_preprocessor') is not None:
+            model = {'data_preprocessor': one['data_preprocessor'], **model}
     return ConfigDict(model)
 
 
