@@ -17,6 +17,15 @@ from nst_det import compat  # noqa: E402
 compat.apply()
 
 from nst_det import datasets, engine, evaluation, models  # noqa: E402
+from nst_det.environment import show_versions  # noqa: E402
 from nst_det.version import __version__  # noqa: E402
 
-__all__ = ['__version__', 'compat', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = [
+    '__version__',
+    'compat',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'show_versions',
+]

@@ -18,6 +18,7 @@ write into tensors that the caller allocated.
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 
 import torch
 import torchvision
@@ -334,3 +335,13 @@ def apply() -> None:
     """Supply ``mmcv._ext`` where no compiled one is found."""
     if not any(isinstance(finder, _StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(_StandInFinder())
+
+
+def compiled_ops() -> bool:
+    """Whether mmcv's own compiled ops are there, and no stand-in is needed.
+
+    Returns:
+        bool: Whether they are.
+    """
+    spec = find_spec('mmcv._ext')
+    return spec is not None and not isinstance(spec.loader, _StandInFinder)

@@ -1,0 +1,31 @@
+"""The tools without a checkout: ``python -m nst_det train CONFIG``, or ``nst_det train CONFIG``."""
+
+import runpy
+import sys
+from pathlib import Path
+
+from nst_det.command_line import run
+from nst_det.errors import UserError, nearest
+
+TOOLS = Path(__file__).with_name('.mim') / 'tools'  # in a checkout a link to its tools/
+
+
+def main() -> None:
+    """Run the tool that the first argument names with the rest of them."""
+    run(_main)
+
+
+def _main() -> None:
+    tools = {tool.stem: tool for tool in sorted(TOOLS.glob('*.py'))}
+    name, *arguments = sys.argv[1:] or ['--help']
+    if name in ('-h', '--help'):
+        print('usage: nst_det TOOL …    (nst_det TOOL --help says more)\ntools:', *tools)
+        return
+    if name not in tools:
+        raise UserError(f"there is no tool '{name}': {nearest(name, tools)}")
+    sys.argv = [str(tools[name]), *arguments]
+    runpy.run_path(str(tools[name]), run_name='__main__')
+
+
+if __name__ == '__main__':
+    main()

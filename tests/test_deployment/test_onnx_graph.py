@@ -1,0 +1,80 @@
+"""A detector as an ONNX graph."""
+
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+
+from nst_det.deployment import check_onnx, load_student, plain_config, read_image, write_onnx
+from nst_det.deployment.onnx_graph import largest_difference
+from nst_det.errors import UserError
+from nst_det.layers import build_detector
+
+
+@pytest.fixture
+def student(distilled):
+    cfg, checkpoint = distilled()
+    return load_student(plain_config(cfg), checkpoint)
+
+
+def test_the_graph_detects_what_the_student_does_on_images_it_was_not_made_of(student, tmp_path):
+    file = tmp_path / 'student.onnx'
+    assert write_onnx(student, read_image(student, (64, 80)), file) < 0.01
+    assert {one.domain for one in onnx.load(file).opset_import} == {''}  # standard operators only
+    session = onnxruntime.InferenceSession(file)
+    counts = set()
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        # Smooth and dark, unlike the noise that it was made of.
+        image = 90 * torch.rand(1, 3, 4, 5, generator=generator)
+        image = torch.nn.functional.interpolate(image, (64, 80), mode='bilinear')
+        given = session.run(None, {'image': image.numpy()})
+        sample = DetDataSample(metainfo=dict(img_shape=(64, 80), scale_factor=(1.0, 1.0)))
+        data = dict(inputs=[image[0]], data_samples=[sample])
+        with torch.no_grad():
+            found = student.test_step(data)[0].pred_instances.numpy()
+        assert largest_difference(given, (found.bboxes, found.scores, found.labels)) < 0.01
+        counts.add(len(given[1]))
+    assert len(counts) > 1  # the number of detections is no constant of the graph
+
+
+@pytest.mark.slow
+def test_a_one_stage_detector_of_mmdets_is_exported_too(tmp_path):
+    torch.manual_seed(0)
+    detector = build_detector('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
+    detector.bbox_head.retina_cls.bias.data.fill_(-2)
+    image = read_image(detector, (64, 96))
+    assert write_onnx(detector, image, tmp_path / 'retinanet.onnx') < 0.01
+
+
+def test_where_nothing_is_detected_no_graph_can_be_made(student, tmp_path):
+    student.roi_head.bbox_head.fc_cls.bias.data[-1] = 1e4  # all is background
+    with pytest.raises(UserError, match='detects nothing on this image.*give such an image'):
+        write_onnx(student, read_image(student, (64, 64)), tmp_path / 'student.onnx')
+    assert not list(tmp_path.glob('*.onnx'))
+
+
+def test_what_onnx_has_no_operator_for_is_one_clear_line(student, tmp_path):
+    forward = student.backbone.forward
+    student.backbone.forward = lambda images: [torch.special.i0(one) for one in forward(images)]
+    with pytest.raises(UserError, match=r'^FasterRCNN cannot be exported to ONNX[^\n]+special_i0'):
+        write_onnx(student, read_image(student, (64, 64)), tmp_path / 'student.onnx')
+    assert not list(tmp_path.glob('*.onnx'))
+
+
+def test_an_image_is_scaled_to_the_shape_that_the_detector_pads_to(student, shapes):
+    image = min((shapes / 'VOC2007' / 'JPEGImages').glob('*.jpg'))
+    assert read_image(student, (60, 80), str(image)).shape == (3, 64, 80)
+    with pytest.raises(UserError, match=r'gone\.jpg'):
+        read_image(student, (60, 80), 'gone.jpg')
+
+
+def test_nothing_on_disk_is_written_over(tmp_path):
+    (tmp_path / 'there.onnx').write_text('mine')
+    with pytest.raises(UserError, match=r'there\.onnx exists already'):
+        check_onnx(tmp_path / 'there.onnx')
+    with pytest.raises(UserError, match=r'expected the name of a \.onnx file'):
+        check_onnx(Path('student.pb'))
