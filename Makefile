@@ -15,7 +15,7 @@ help:
 	@echo 'make test   run the tests; make test-all the slow ones too: every detector family of mmdet'
 	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
 	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of files that strangers make'
-	@echo 'make lint   check the style'
+	@echo 'make lint   check the style and the types'
 	@echo 'make docs   build the pages into docs/_build/html'
 	@echo 'make setup  only set up $(VENV); the others do this by themselves'
 
@@ -53,6 +53,7 @@ fuzz: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
