@@ -5,13 +5,15 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from mmdet.registry import HOOKS, MODELS
 from mmengine.hooks import Hook
 from mmengine.registry import Registry
 
 from nst_det.errors import UserError, nearest
+
+Class = TypeVar('Class', bound=type)
 
 
 class OptionError(UserError):
@@ -113,17 +115,17 @@ def check_options(init: Callable, options: dict, where: str) -> None:
             raise OptionError(f"{where} has no '{one.name}': give it")
 
 
-def checked_options(cls: type) -> type:
+def checked_options(cls: Class) -> Class:
     """A class decorator: missing and unknown options are a `UserError` that names the class."""
-    init = cls.__init__
+    init = cls.__init__  # type: ignore[misc]  # of this very class
 
     @functools.wraps(init)
-    def __init__(self, *args, **options):
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
         given = list(inspect.signature(init).parameters)[1 : 1 + len(args)]
         check_options(init, {**dict.fromkeys(given), **options}, cls.__name__)
         init(self, *args, **options)
 
-    cls.__init__ = __init__
+    cls.__init__ = __init__  # type: ignore[misc]
     return cls
 
 

@@ -82,7 +82,9 @@ def load_file(path: str, map_location: Any = None) -> Any:
         ) from error
 
 
-def load_url(url: str, model_dir: str | None = None, map_location: Any = None, **kwargs) -> Any:
+def load_url(
+    url: str, model_dir: str | None = None, map_location: Any = None, **kwargs: Any
+) -> Any:
     """Read a checkpoint from the web: what mmengine asks for in the name of torch's ``load_url``.
 
     Args:

@@ -157,7 +157,7 @@ def config_from(args: argparse.Namespace) -> Config:
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader') or {}
         if loader.get('num_workers') == 0:
-            loader.persistent_workers = False  # there is none to persist
+            loader['persistent_workers'] = False  # there is none to persist
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -68,8 +68,8 @@ def _fetch(url: str, part: Path) -> None:
         answer = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
         if start and error.code == 416:  # there is nothing after what has arrived
-            total = (error.headers.get('Content-Range') or '').rpartition('/')[2]
-            if total == str(start):
+            size = (error.headers.get('Content-Range') or '').rpartition('/')[2]
+            if size == str(start):
                 return
             part.unlink()
             raise ConnectionError(f'{part.name} does not fit the file of the server') from error

@@ -85,7 +85,7 @@ def _by_stride(
         backwards = [
             [layer for layer in reversed(layers) if group(layer) == key] for layers in (left, right)
         ]
-        yield from reversed(list(zip_longest(*backwards)))
+        yield from reversed(list(zip_longest(backwards[0], backwards[1])))
 
 
 def _cells(layer: Layer, forward: ForwardPass) -> list[str]:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmengine.runner import Runner
 
@@ -96,7 +97,7 @@ def resume_plainly(runner: Runner) -> None:
     """
     resume = runner.resume
 
-    def plainly(path: str, *args, **kwargs) -> None:
+    def plainly(path: str, *args: Any, **kwargs: Any) -> None:
         try:
             resume(path, *args, **kwargs)
         except UserError:

@@ -1,5 +1,7 @@
 """A distiller as its training begins, for tools that look at it without training."""
 
+from typing import Any
+
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -11,7 +13,7 @@ from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
 
 
-def build_distiller(cfg: Config, purpose: str, **changes) -> NSTDistiller:
+def build_distiller(cfg: Config, purpose: str, **changes: Any) -> NSTDistiller:
     """Build the distiller of a config, with the config's seed.
 
     Args:

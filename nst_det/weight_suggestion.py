@@ -1,7 +1,7 @@
 """Choosing λ: measure how hard each transfer pulls, and propose the weight for a target."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +101,9 @@ def measure(
     return measurements
 
 
-def _losses(distiller: NSTDistiller, loader: torch.utils.data.DataLoader, iterations: int):
+def _losses(
+    distiller: NSTDistiller, loader: torch.utils.data.DataLoader, iterations: int
+) -> Iterator[dict[str, torch.Tensor]]:
     done = 0
     while done < iterations:
         for data in loader:

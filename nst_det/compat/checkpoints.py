@@ -18,6 +18,7 @@ It can go when mmengine saves its log as plain numbers and loads with ``weights_
 import math
 import pickle
 from collections.abc import Callable
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError('refused a numpy array that is not what its bytes make')
         super().__setstate__((1, shape, number.dtype, bool(fortran), content))
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
         return self.view(np.ndarray).__reduce_ex__(protocol)  # saved as any other array
 
 
@@ -142,7 +143,7 @@ def apply() -> None:
     """Let ``torch.load(..., weights_only=True)`` read what mmengine's Runner saved."""
     if torch.__version__ >= (2, 6):
         torch.serialization.add_safe_globals(_SAFE_GLOBALS)
-    allowed = getattr(_weights_only_unpickler, '_get_allowed_globals', dict)()
+    allowed: dict[str, Any] = getattr(_weights_only_unpickler, '_get_allowed_globals', dict)()
     for name, stand_in in {'_codecs.encode': _encode, 'builtins.bytearray': _bytearray}.items():
         if name in allowed:
             allowed[name] = stand_in

@@ -19,6 +19,7 @@ import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 import torchvision
@@ -188,7 +189,7 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    **geometry: int,
+    **geometry: Any,
 ) -> None:
     arguments = _modulated_deform_conv_arguments(features, weight, bias, offset, mask, **geometry)
     output.copy_(_torchvision.deform_conv2d(*arguments))
@@ -208,7 +209,7 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    **geometry: int,
+    **geometry: Any,
 ) -> None:
     arguments = _modulated_deform_conv_arguments(features, weight, bias, offset, mask, **geometry)
     gradients = _torchvision._deform_conv2d_backward(*_at_least_float32(grad_output), *arguments)
@@ -308,7 +309,7 @@ def _needs_full_mmcv(op: str) -> str:
     return f'mmcv op {op} is compiled only: install the full mmcv build in place of mmcv-lite'
 
 
-def _unserved(name: str):
+def _unserved(name: str) -> Any:
     """The stand-in's ``__getattr__``: mmcv imports every op by name, whether it is used or not."""
     if name.startswith('__'):  # inspect, pickle and importlib ask for what a module may lack
         raise AttributeError(f"module 'mmcv._ext' has no attribute '{name}'")

@@ -142,9 +142,10 @@ def _read_object(obj: ET.Element, what: str, width: int, height: int) -> VOCObje
     bounds = obj.find('bndbox')
     if bounds is None:
         raise _Fault(f'has no <bndbox> in {what}')
-    box = xmin, ymin, xmax, ymax = tuple(
+    xmin, ymin, xmax, ymax = (
         int(_read_number(bounds, side, what)) for side in ('xmin', 'ymin', 'xmax', 'ymax')
     )
+    box = xmin, ymin, xmax, ymax
     corners = f'(xmin, ymin, xmax, ymax) = ({", ".join(f"{side:.6g}" for side in box)})'
     if xmin >= xmax or ymin >= ymax:
         # A box without width or height has no regression target: the loss would be NaN.

@@ -5,7 +5,9 @@ import logging
 import os
 import os.path as osp
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mmdet.datasets import VOCDataset
 from mmdet.registry import DATASETS
@@ -43,7 +45,7 @@ class VOCDevkitDataset(VOCDataset):
         UserError: If the devkit or these arguments cannot be used.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         classes = self._metainfo['classes']
         if tuple(classes) != VOCDataset.METAINFO['classes']:
@@ -284,7 +286,7 @@ class VOCDevkitDataset(VOCDataset):
         )
 
 
-def _enumerate(names, limit: int = 4) -> str:
+def _enumerate(names: Iterable[str], limit: int = 4) -> str:
     """Name the first few, and count the rest."""
     names = list(names)
     rest = len(names) - limit

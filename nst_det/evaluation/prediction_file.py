@@ -5,6 +5,7 @@ import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from nst_det.errors import UserError
 _rebuild_tensor = torch._utils._rebuild_tensor_v2
 
 
-def _storage(content: bytes):
+def _storage(content: bytes) -> Any:
     """In the name of torch's ``_load_from_bytes``, which would run code."""
     return torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)
 
@@ -32,7 +33,7 @@ _ALLOWED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[f'{module}.{name}']
         except KeyError:

@@ -57,7 +57,8 @@ class VOCDevkitMetric(VOCMetric):
         logger = MMLogger.get_current_instance()
         annotations, detections = zip(*results)
         names = self.dataset_meta['classes']
-        means, by_name = {}, {}
+        means: dict[str, float] = {}
+        by_name: dict[str, list[float]] = {}
         for iou_thr in self.iou_thrs:
             mean, classes = eval_voc_map(
                 detections, annotations, len(names), iou_thr, self.eval_mode

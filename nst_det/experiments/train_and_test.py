@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nst_det.errors import UserError
 
@@ -42,7 +43,9 @@ class ToolCalls:
         name = f'{self.folder.name}/{tool}.py'
         command = [sys.executable, str(self.folder / f'{tool}.py'), *texts]
         shown = f'$ python {name} {" ".join(texts)}\n'
-        options = dict(env={**os.environ, **(self.environment or {})}, pass_fds=self.keep_open)
+        options: dict[str, Any] = dict(
+            env={**os.environ, **(self.environment or {})}, pass_fds=self.keep_open
+        )
         if self.log is None:
             print(f'\n{shown}', end='', flush=True)
             status = subprocess.run(command, **options).returncode

@@ -1,6 +1,7 @@
 """The most selective channels of teacher and student, side by side over the image."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -56,7 +57,7 @@ def draw_overlays(view: LayerView, count: int = 6) -> Figure:
     return figure
 
 
-def _overlay(panel, view: LayerView, activation: Tensor) -> None:
+def _overlay(panel: Axes, view: LayerView, activation: Tensor) -> None:
     grey = view.image.mean(2, keepdims=True).repeat(3, 2) / 255
     panel.imshow(0.75 * grey)
     values = activation.abs().numpy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ def draw_comparison(
     infos = [dataset.get_data_info(i) for i in range(min(images, len(dataset)))]
     classes = dataset.metainfo['classes']
 
-    def draw(info: dict, **found) -> Image.Image:
+    def draw(info: dict, **found: Any) -> Image.Image:
         image = Image.open(info['img_path']).convert('RGB')
         image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
         found['bboxes'] = found['bboxes'] * scale

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from torch import Tensor
 
 from nst_det.visualization.channels import match_channels, patterns_of
@@ -82,7 +83,7 @@ def _square(matrix: Tensor) -> str:
 
 def _show(
     panel: Axes, matrix: Tensor, title: str, cmap: str = 'viridis', low: float = 0, high: float = 1
-):
+) -> AxesImage:
     size = [min(MOST_CELLS, side) for side in matrix.shape]
     pooled = F.adaptive_avg_pool2d(matrix[None, None], size)[0, 0]
     panel.set_title(title, fontsize=11)

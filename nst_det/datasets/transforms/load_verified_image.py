@@ -2,6 +2,7 @@
 
 import io
 import logging
+from typing import Any
 
 import cv2
 import mmcv
@@ -53,7 +54,7 @@ class LoadVerifiedImage(LoadImageFromFile):
         UserError: If the image cannot be used.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.file_client_args is not None:
             raise UserError('file_client_args is gone from mmdet 3.x: give backend_args instead')

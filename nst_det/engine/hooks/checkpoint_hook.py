@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmdet.registry import HOOKS
@@ -14,6 +15,7 @@ from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.fileio.backends import LocalBackend
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.hooks import EMAHook
+from mmengine.runner import Runner
 
 from nst_det.engine.runner.bare_model import bare_model
 from nst_det.errors import UserError
@@ -43,12 +45,13 @@ class CheckpointHook(_CheckpointHook):
         UserError: Where there is no room, the folder cannot be written, or weights are no numbers.
     """
 
+    file_backend: Any
     terminated = False
     validates_first = False
 
     # Before, and at the end.
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find the folder, see whether it will do, and listen to SIGTERM."""
         super().before_train(runner)
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
@@ -59,7 +62,7 @@ class CheckpointHook(_CheckpointHook):
         if self.validates_first:
             runner.val_loop.run()
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Publish the checkpoint where that is asked for."""
         super().after_train(runner)
         if hasattr(self, 'last_handler'):
@@ -67,7 +70,7 @@ class CheckpointHook(_CheckpointHook):
 
     # What a checkpoint holds.
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check the weights that are about to be written, and add what resuming needs besides.
 
         Raises:
@@ -89,7 +92,7 @@ class CheckpointHook(_CheckpointHook):
             if gradients:
                 checkpoint['gradients'] = gradients
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take up the gradients that were not applied yet, and a validation that was cut short."""
         if not runner._resume:
             return
@@ -101,7 +104,7 @@ class CheckpointHook(_CheckpointHook):
 
     # Writing them.
 
-    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = None
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
@@ -115,7 +118,7 @@ class CheckpointHook(_CheckpointHook):
         if outdated and is_main_process():
             _remove(self.file_backend, self.file_backend.join_path(self.out_dir, outdated))
 
-    def _save(self, runner, name: str, meta: dict) -> None:
+    def _save(self, runner: Runner, name: str, meta: dict) -> None:
         """Write a checkpoint, and then the note that says it is the last."""
         note = Path(runner.work_dir) / 'last_checkpoint'
         try:
@@ -139,7 +142,7 @@ class CheckpointHook(_CheckpointHook):
                 f'{error.strerror or error}; the last whole one is {last}: make room, then --resume'
             ) from error
 
-    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         backend = self.file_backend
         self.file_backend = later = _RemovesLater(backend)
         try:
@@ -161,7 +164,9 @@ class CheckpointHook(_CheckpointHook):
             os.kill(os.getpid(), signum)
         self.terminated = True
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Save where it is time to; save and leave where SIGTERM came."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         terminated = self.terminated
@@ -172,7 +177,9 @@ class CheckpointHook(_CheckpointHook):
         if terminated:
             self._leave(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
-    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Save and leave where SIGTERM came; the resumed training validates first."""
         if self.terminated and get_world_size() == 1:
             for hook in runner.hooks:
@@ -180,7 +187,7 @@ class CheckpointHook(_CheckpointHook):
                     hook.after_val_epoch(runner)  # the weights in training take their place again
             self._leave(runner, dict(epoch=runner.epoch, iter=runner.iter, validation_cut=True))
 
-    def _leave(self, runner, meta: dict) -> None:
+    def _leave(self, runner: Runner, meta: dict) -> None:
         self._save(runner, INTERRUPTED, meta)
         barrier()
         runner.logger.warning(
@@ -193,7 +200,7 @@ class CheckpointHook(_CheckpointHook):
 class _RemovesLater:
     """A storage that only remembers what to remove."""
 
-    def __init__(self, backend: object) -> None:
+    def __init__(self, backend: Any) -> None:
         self.backend = backend
         self.paths: list[str] = []
 
@@ -206,7 +213,7 @@ class _RemovesLater:
         return getattr(self.backend, name)
 
 
-def checkpoint_bytes(runner) -> int:
+def checkpoint_bytes(runner: Runner) -> int:
     """About how large a checkpoint will be.
 
     Args:
@@ -248,7 +255,7 @@ def check_room(folder: str, needed: int) -> None:
         )
 
 
-def _remove(backend: object, path: str) -> None:
+def _remove(backend: Any, path: str) -> None:
     if backend.isfile(path):
         backend.remove(path)
     elif backend.isdir(path):  # a checkpoint of DeepSpeed's

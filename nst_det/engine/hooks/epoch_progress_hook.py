@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 
 @HOOKS.register_module()
@@ -20,12 +20,12 @@ class EpochProgressHook(Hook):
 
     priority = 'LOW'
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Start the clock."""
         self.first = runner.epoch
         self.started = self.last = time.monotonic()
 
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         """Say it, to the log and so to the terminal."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return  # it has iterations alone

@@ -1,8 +1,11 @@
 """Keeps what is no number out of the weights."""
 
+from typing import Any
+
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from nst_det.engine.runner.bare_model import bare_model
 from nst_det.errors import UserError
@@ -44,7 +47,7 @@ class FiniteLossHook(Hook):
         self.fault = ''
         self.left_out = 0
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Stand in front of the optimizer."""
         wrapper = runner.optim_wrapper
         model = bare_model(runner)
@@ -56,7 +59,7 @@ class FiniteLossHook(Hook):
         for one in wrappers:
             one.optimizer.register_step_pre_hook(self._before_step)
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Remember the batch norms' statistics, which a forward pass changes."""
         self.fault = ''
         self.stepped = False
@@ -91,7 +94,9 @@ class FiniteLossHook(Hook):
                 "optim_wrapper.dtype='bfloat16' where the device has it"
             )
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Check the iteration.
 
         Raises:

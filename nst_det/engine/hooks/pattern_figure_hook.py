@@ -1,10 +1,12 @@
 """Shows, while training goes on, how the student's patterns come to the teacher's."""
 
 from importlib.util import find_spec
+from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from nst_det.building import checked_options
 from nst_det.engine.runner.bare_model import bare_model
@@ -52,7 +54,7 @@ class PatternFigureHook(Hook):
         self.image = image
 
     @master_only
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """See what the student sees as the training begins.
 
         Raises:
@@ -83,7 +85,7 @@ class PatternFigureHook(Hook):
         self.began = view_layers(self.distiller, self.data, began)
 
     @master_only
-    def after_train_epoch(self, runner) -> None:
+    def after_train_epoch(self, runner: Runner) -> None:
         """Draw, if it is time."""
         if self.by_epoch and (
             self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)
@@ -91,14 +93,16 @@ class PatternFigureHook(Hook):
             self._draw(runner, runner.epoch + 1)
 
     @master_only
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Draw, if it is time."""
         if not self.by_epoch and (
             self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner)
         ):
             self._draw(runner, runner.iter + 1)
 
-    def _draw(self, runner, step: int) -> None:
+    def _draw(self, runner: Runner, step: int) -> None:
         from nst_det.visualization import draw_clouds, merge_views, pixels_of, view_layers
 
         now = f'after {"epoch" if self.by_epoch else "iteration"} {step}'
@@ -107,5 +111,5 @@ class PatternFigureHook(Hook):
                 f'patterns_{view.label}', pixels_of(draw_clouds(view)), step
             )
 
-    def _moment(self, runner) -> str:
+    def _moment(self, runner: Runner) -> str:
         return f'epoch {runner.epoch}' if self.by_epoch else f'iteration {runner.iter}'

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import DistSamplerSeedHook as _DistSamplerSeedHook
+from mmengine.runner import Runner
 
 STEP, DATA = 0, 1  # the two streams of random numbers
 
@@ -26,13 +28,13 @@ class DistSamplerSeedHook(_DistSamplerSeedHook):
 
     priority = 'LOWEST'  # whatever another hook draws comes before
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """See to it that each batch is loaded with random numbers of its own."""
         loader = runner.train_dataloader
         if loader.num_workers == 0:  # a worker has generators of its own
             loader.collate_fn = self._then_seed(runner, loader.collate_fn)
 
-    def before_train_epoch(self, runner) -> None:
+    def before_train_epoch(self, runner: Runner) -> None:
         """Set the sampler's epoch, and the seed of the epoch's first batch."""
         super().before_train_epoch(runner)
         # Workers that persist would go on with the last epoch's generators, which a resumed
@@ -41,23 +43,25 @@ class DistSamplerSeedHook(_DistSamplerSeedHook):
         self.loaded = 0
         self._seed_loading(runner)
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed what the iteration draws."""
         seed_all(runner.seed, STEP, runner.iter)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Seed what the loading of the next batch draws."""
         self._seed_loading(runner)
 
-    def after_val(self, runner) -> None:
+    def after_val(self, runner: Runner) -> None:
         """The same, after what a validation drew between two iterations."""
         if hasattr(self, 'loaded'):  # the training has begun
             self._seed_loading(runner)
 
-    def _seed_loading(self, runner) -> None:
+    def _seed_loading(self, runner: Runner) -> None:
         seed_all(runner.seed, DATA, runner.epoch, self.loaded)
 
-    def _then_seed(self, runner, collate: Callable) -> Callable:
+    def _then_seed(self, runner: Runner, collate: Callable) -> Callable:
         """Count the batches; resuming loads some of them without any iteration in between."""
 
         def collate_and_seed(samples: list) -> object:

@@ -2,9 +2,11 @@
 
 import math
 import sys
+from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from nst_det.building import checked_options
 from nst_det.engine.runner.bare_model import bare_model
@@ -112,7 +114,7 @@ class TransferWeightHook(Hook):
             done = (1 - math.cos(math.pi * done)) / 2
         return 1 + (self.end_factor - 1) * done
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Find the transfers.
 
         Raises:
@@ -147,7 +149,7 @@ class TransferWeightHook(Hook):
                     'transfers in each'
                 )
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the weights of the iteration to come."""
         time = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         factor = self.factor(time)

@@ -229,6 +229,8 @@ class InceptionSequence(BaseModule):
         UserError: If an argument is not among the valid ones.
     """
 
+    init_cfg: dict | list[dict]
+
     def __init__(
         self,
         layers: Sequence[str],

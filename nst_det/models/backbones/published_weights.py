@@ -108,7 +108,9 @@ def published_names(family: str) -> dict[str, str]:
 
 def _translate(published: Mapping[str, Tensor], path: str, family: str) -> PublishedWeights:
     names = published_names(family)
-    weights, classifier, foreign = {}, [], []
+    weights: dict[str, Tensor] = {}
+    classifier: list[str] = []
+    foreign: list[str] = []
     for name, value in published.items():
         if name.endswith('num_batches_tracked'):
             continue

@@ -75,7 +75,7 @@ class ClassTransfer(Transfer):
     def _dense(
         self, seen: Sequence[Tensor], taught: Sequence[Tensor], batch: Batch, lesson: Lesson
     ) -> Tensor:
-        classes = lesson.classifier.channels
+        classes = lesson.classifier.channels  # type: ignore[union-attr]  # a dense one
         rows = []
         for student, teacher in zip(seen, taught, strict=True):
             _check_classes(student.shape[1], teacher.shape[1])

@@ -155,7 +155,8 @@ def align(
     fits = all(have >= want for have, want in zip(feature_map.shape[2:], size))
     if own == other and fits:
         return feature_map[:, :, : size[0], : size[1]]
-    images = sizes or [tuple(map(min, size_canvas, canvas))] * len(feature_map)
+    shared = min(size_canvas[0], canvas[0]), min(size_canvas[1], canvas[1])
+    images = sizes or [shared] * len(feature_map)
     counts = _counts(images, own, feature_map.shape[2:])
     axes = []
     for axis, have in enumerate(feature_map.shape[2:]):

@@ -1,8 +1,9 @@
 """The distiller: a student detector that also learns from a teacher's neurons."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
@@ -221,14 +222,16 @@ class NSTDistiller(BaseDetector):
             for transfer in weighted
         }
 
-    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, **kwargs) -> SampleList:
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList, **kwargs: Any
+    ) -> SampleList:
         """The student's predictions: see its ``predict``."""
         return self.student.predict(batch_inputs, batch_data_samples, **kwargs)
 
-    def _forward(self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None):
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None) -> Any:
         return self.student(batch_inputs, batch_data_samples, mode='tensor')
 
-    def extract_feat(self, batch_inputs: Tensor):
+    def extract_feat(self, batch_inputs: Tensor) -> Any:
         """The student's feature maps: see its ``extract_feat``."""
         return self.student.extract_feat(batch_inputs)
 
@@ -292,17 +295,17 @@ class NSTDistiller(BaseDetector):
         else:
             super().add_module(name, module)
 
-    def _apply(self, fn, *args, **kwargs) -> 'NSTDistiller':
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> 'NSTDistiller':
         super()._apply(fn, *args, **kwargs)
         if self.teacher is not None:
             self.teacher.apply(fn)
         return self
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         # Some detectors rename keys of other detectors' checkpoints here.
         self.student._load_from_state_dict(*args, **kwargs)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         # mmdet's hooks reach for what a detector has: model.bbox_head.use_l1, model.set_epoch(…).
         student = self.__dict__.get('student')
         if student is None or name in self.__dict__.get('_modules', {}):

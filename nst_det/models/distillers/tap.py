@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -126,7 +127,7 @@ class Tap:
             UserError: Where it is no map of these images, or its form cannot be told.
         """
         where = f"the {role}'s layer '{self.layer}'"
-        canvas = tuple(images[2:])
+        canvas = images[2], images[3]
         if len(tapped) != images[0]:
             raise UserError(
                 f'{where} gives {tuple(tapped.shape)} for {images[0]} images, expected one map per '
@@ -210,7 +211,7 @@ def record(
     tapped: list[Tensor | None] = [None] * len(taps)
     versions: list[int] = [0] * len(taps)
 
-    def keep(module, inputs, output):
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
         for i, tap in enumerate(taps):
             if modules[i] is module and calls[module] == (tap.call or 0):
                 tapped[i] = tap.select(output, role)
@@ -218,11 +219,11 @@ def record(
         calls[module] += 1
         leave()
 
-    def leave():
+    def leave() -> None:
         if stop_early and features != [] and all(one is not None for one in tapped):
             raise _AllRecorded
 
-    def extract(images):
+    def extract(images: Tensor) -> Any:
         features.append(extract_feat(images))
         leave()
         return features[-1]

@@ -84,7 +84,7 @@ class Teacher:
             self.views[preprocessor] = ImageView(preprocessor, self.detector.data_preprocessor)
         seen, views = self.views[preprocessor](images, samples)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
-        features = [] if needs_features else None
+        features: list[Sequence[Tensor]] | None = [] if needs_features else None
         with record(self.detector, taps, 'teacher', counted, features) as tapped:
             try:
                 self.detector(seen, views, mode='tensor')

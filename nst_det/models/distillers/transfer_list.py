@@ -43,7 +43,7 @@ def build_transfers(cfgs: list[dict]) -> list[Transfer]:
             taps = [_tap(cfg, role, f'transfers[{i}]') for role in ('student', 'teacher')]
             layer = re.sub(r'\W+', '_', taps[0].layer).strip('_')
             name = _free(f'loss_{loss.method}_{layer}', taken)
-            transfers.append(MapTransfer(*taps, loss, name))
+            transfers.append(MapTransfer(taps[0], taps[1], loss, name))
     return transfers
 
 

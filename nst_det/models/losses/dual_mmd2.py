@@ -48,7 +48,7 @@ class DualMMD2(torch.autograd.Function):
             upstream (Tensor): The gradient at each image's MMD², `(N,)`.
         """
         x, y, difference = ctx.saved_tensors
-        gradients = [None, None]
+        gradients: list[Tensor | None] = [None, None]
         for i, (sign, one) in enumerate(((4, x), (-4, y))):
             if not ctx.needs_input_grad[i]:
                 continue
@@ -59,4 +59,4 @@ class DualMMD2(torch.autograd.Function):
             along = torch.einsum('nip,nip->ni', gradient, one) * scale.square()
             gradient.sub_(one * project(along, raw).unsqueeze(2))
             gradients[i] = gradient.mul_(factor.unsqueeze(2))
-        return tuple(gradients)
+        return gradients[0], gradients[1]

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def first_derivative_only(backward: Callable) -> Callable:
@@ -20,7 +22,7 @@ def first_derivative_only(backward: Callable) -> Callable:
     """
 
     @wraps(backward)
-    def once(ctx, upstream):
+    def once(ctx: Any, upstream: Tensor) -> Any:
         if torch.is_grad_enabled():
             raise RuntimeError(
                 'the loss of NST can be differentiated once: its backward pass was run with '

@@ -90,13 +90,13 @@ class GramMMD2(torch.autograd.Function):
         """
         x, y, *own, across = ctx.saved_tensors
         scale = upstream[:, None, None]
-        gradients = [None, None]
+        gradients: list[Tensor | None] = [None, None]
         across = across * scale
         for i, (one, other, turned) in enumerate(((x, y, across), (y, x, across.mT))):
             if ctx.needs_input_grad[i]:
                 gradient = torch.bmm(own.pop(0) * scale, one)
                 gradients[i] = gradient.baddbmm_(turned, other)
-        return *gradients, None
+        return gradients[0], gradients[1], None
 
 
 def symmetric_gram(rows: Tensor) -> Tensor:

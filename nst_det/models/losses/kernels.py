@@ -2,6 +2,7 @@
 
 import sys
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -86,7 +87,9 @@ class LinearKernel(Kernel):
     MMD² is then the squared distance of the two mean patterns, which takes O(C·HW).
     """
 
-    def values(self, gram, sq_x, sq_y, bandwidth=None):
+    def values(
+        self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None = None
+    ) -> Tensor:
         return gram
 
     def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
@@ -119,10 +122,19 @@ class PolynomialKernel(Kernel):
         self.degree = degree
         self.offset = offset
 
-    def values(self, gram, sq_x, sq_y, bandwidth=None):
+    def values(
+        self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None = None
+    ) -> Tensor:
         return (gram + self.offset) ** self.degree if self.offset else gram**self.degree
 
-    def slopes(self, gram, sq_x, sq_y, bandwidth, values):
+    def slopes(
+        self,
+        gram: Tensor,
+        sq_x: Tensor,
+        sq_y: Tensor,
+        bandwidth: Tensor | None,
+        values: Tensor,
+    ) -> Tensor:
         base = torch.add(gram, self.offset, out=values)
         return base.pow_(self.degree - 1).mul_(self.degree)
 
@@ -154,20 +166,27 @@ class GaussianKernel(Kernel):
             )
         self.sigma_squared = sigma_squared
 
-    def bandwidth(self, gram, sq_x, sq_y):
+    def bandwidth(self, gram: Tensor, sq_x: Tensor, sq_y: Tensor) -> Tensor:
         if self.sigma_squared is not None:
             return gram.new_full((1, 1, 1), self.sigma_squared)
         mean = (sq_x + sq_y - 2 * gram).mean((1, 2), keepdim=True)
         # Where all patterns are one and the same, every distance is 0 and any σ² gives k = 1.
         return torch.where(mean > torch.finfo(mean.dtype).eps, mean, torch.ones_like(mean))
 
-    def values(self, gram, sq_x, sq_y, bandwidth):
+    def values(self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None) -> Tensor:
         return torch.exp((gram - (sq_x + sq_y) / 2) / bandwidth)
 
-    def slopes(self, gram, sq_x, sq_y, bandwidth, values):
+    def slopes(
+        self,
+        gram: Tensor,
+        sq_x: Tensor,
+        sq_y: Tensor,
+        bandwidth: Tensor | None,
+        values: Tensor,
+    ) -> Tensor:
         return values.div_(bandwidth)
 
 
-def _is_number(value) -> bool:
+def _is_number(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and abs(value) <= sys.float_info.max

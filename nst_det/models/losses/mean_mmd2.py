@@ -46,7 +46,7 @@ class MeanMMD2(torch.autograd.Function):
             upstream (Tensor): The gradient at each image's MMD², `(N,)`.
         """
         x, y, difference, *norms = ctx.saved_tensors
-        gradients = [None, None]
+        gradients: list[Tensor | None] = [None, None]
         for i, (sign, one, raw) in enumerate(((2, x, norms[0]), (-2, y, norms[1]))):
             if not ctx.needs_input_grad[i]:
                 continue
@@ -55,4 +55,4 @@ class MeanMMD2(torch.autograd.Function):
             along = torch.bmm(one, gradient.unsqueeze(2)) * scale
             taken = project(along, raw.unsqueeze(2)) * scale.square()
             gradients[i] = (one * -taken).baddbmm_(scale, gradient.unsqueeze(1))
-        return tuple(gradients)
+        return gradients[0], gradients[1]
