@@ -183,7 +183,7 @@ SCENES = {
             f'tools/dist_train.sh {MAIN} 8 --auto-scale-lr '
             '--cfg-options train_dataloader.num_workers=4',
             put={' 8': ' 2 --work-dir work_dirs/scaled', '=4': '=1'},
-            says='LR has been automatically scaled',
+            says='Scaling the original LR by 2.0',
         ),
         Step(
             'NNODES=8 NODE_RANK=0 MASTER_ADDR=first-machine PORT=29500 '

@@ -30,7 +30,7 @@ def printed(notebook) -> str:
 
 def pictures(notebook) -> int:
     outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
-    return sum('image/png' in output.get('data', {}) for output in outputs)
+    return sum('image/jpeg' in output.get('data', {}) for output in outputs)
 
 
 def test_it_is_small():
