@@ -56,7 +56,8 @@ def load_file(path: str, map_location: Any = None) -> Any:
     if file.is_dir():
         raise UserError(f'checkpoint {file.absolute()} is a folder, expected a file')
     if not file.is_file():
-        raise UserError(f'checkpoint {file.absolute()} does not exist')
+        state = 'is no plain file' if file.exists() else 'does not exist'
+        raise UserError(f'checkpoint {file.absolute()} {state}')
     trusted = file.resolve() in _trusted
     if trusted:
         print_log(

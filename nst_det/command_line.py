@@ -5,6 +5,7 @@ import inspect
 import os
 import re
 import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,32 @@ def change(cfg: Config, options: dict) -> None:
         ) from error
 
 
+def check_kinds(cfg: Config) -> None:
+    """Check that what mmengine's Runner takes out of a config is of the kinds that it declares.
+
+    Args:
+        cfg (Config): The whole config.
+
+    Raises:
+        UserError: Where there is no model, or an option is of another kind.
+    """
+    if 'model' not in cfg:
+        raise UserError('the config has no model: give the config of a detector and its training')
+    for name, one in inspect.signature(Runner.__init__).parameters.items():
+        if name not in RUNNER_KEYS or name not in cfg or cfg[name] == one.default:
+            continue
+        declared = one.annotation
+        declared = typing.get_args(declared) if _is_union(declared) else (declared,)
+        kinds = [typing.get_origin(kind) or kind for kind in declared]
+        if not isinstance(cfg[name], (*kinds, *[tuple] * (list in kinds))):
+            plain = [kind.__name__ for kind in kinds if kind in (str, bool, dict, list)]
+            raise UserError(f'{name} is {cfg[name]!r:.80}, expected a {" or a ".join(plain)}')
+
+
+def _is_union(annotation: object) -> bool:
+    return typing.get_origin(annotation) is typing.Union
+
+
 def config_from(args: argparse.Namespace) -> Config:
     """Read the config that a tool was given, with its changes.
 
@@ -152,6 +179,8 @@ def config_from(args: argparse.Namespace) -> Config:
             '--launcher pytorch is for processes that torchrun starts: use tools/dist_train.sh'
         )
     change(cfg, args.cfg_options)
+    if 'runner_type' not in cfg:
+        check_kinds(cfg)
     use_cpus(cfg)
     check_hooks(cfg.get('custom_hooks'))
     for split in ('train', 'val', 'test'):
@@ -184,6 +213,9 @@ def _config_mistake(error: str) -> str | None:
     unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', error)
     if unknown is not None:
         return _unknown_type(*unknown.groups())
+    untyped = re.search(r'must contain the key "type", but got (.+?)(\\n|$)', error)
+    if untyped is not None:
+        return f'a part of the config has no type: {untyped[1]:.80}'.replace("\\'", "'")
     surplus = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", error)
     if surplus is not None:
         return f"the config gives {surplus[1]} the option '{surplus[2]}', which it does not have"

@@ -1,6 +1,7 @@
 """Checkpoint files from strangers: nothing in them runs, and each gets one clear line."""
 
 import hashlib
+import os
 import pickle
 import shutil
 import threading
@@ -28,8 +29,6 @@ class Touch:
         self.trace = trace
 
     def __reduce__(self):
-        import os
-
         return os.system, (f'touch {self.trace}',)
 
 
@@ -84,6 +83,9 @@ CRAFTED = {
     'text': lambda path, trace: path.write_text('<html>404: not found</html>\n' * 9),
     'empty': lambda path, trace: path.write_bytes(b''),
     'folder': lambda path, trace: path.mkdir(),
+    'pipe': lambda path, trace: os.mkfifo(path),
+    'endless': lambda path, trace: path.symlink_to('/dev/zero'),
+    'link to itself': lambda path, trace: path.symlink_to(path),
     'missing': lambda path, trace: None,
 }
 
@@ -124,6 +126,8 @@ def test_the_crafted_files_would_run_where_pickles_are_trusted(tmp_path):
         ('overlapping zip', 'would unpack to 3000000 bytes'),
         ('empty', 'is empty, 0 bytes'),
         ('folder', 'is a folder'),
+        ('pipe', 'is no plain file'),
+        ('endless', 'is no plain file'),
         ('missing', 'does not exist'),
         ('truncated', 'another kind of file or truncated'),
     ],

@@ -67,6 +67,8 @@ def read_annotation(path: str, classes: Container[str] | None = None) -> VOCAnno
             than a JPEG's can be; where a box has no area, is outside its image or reaches farther
             beyond it than it is wide or high.
     """
+    if osp.exists(path) and not osp.isfile(path):  # reading a pipe would wait for ever
+        raise UserError(f'the annotation {osp.abspath(path)} is no plain file')
     try:
         with open(path, 'rb') as file:
             content = file.read(LARGEST_FILE + 1)

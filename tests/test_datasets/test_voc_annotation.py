@@ -1,5 +1,6 @@
 """Annotations from strangers."""
 
+import os
 import time
 
 import pytest
@@ -53,6 +54,20 @@ def test_an_image_may_have_no_objects():
 )
 def test_the_file_name_that_it_spells_is_not_followed(filename):
     assert parse_annotation(annotation({}, filename=filename), 'some.xml').objects
+
+
+NO_FILES = {
+    'pipe': os.mkfifo,
+    'endless': lambda path: path.symlink_to('/dev/zero'),
+    'folder': lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize('kind', NO_FILES)
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path, kind):
+    NO_FILES[kind](tmp_path / 'some.xml')
+    with pytest.raises(UserError, match=r'^the annotation /\S*some\.xml is no plain file$'):
+        read_annotation(str(tmp_path / 'some.xml'))
 
 
 LAUGHS = (

@@ -146,7 +146,8 @@ def test_resuming_from_what_is_not_there_or_of_another_architecture(
     config = write(tiny_distiller())
     assert 'does not exist' in fails(tool('train', config, '--resume', 'gone.pth'))
     other = MODELS.build(tiny_config('teacher').model.backbone).state_dict()
-    torch.save(dict(state_dict=other, optimizer={}, message_hub={}), tmp_path / 'b.pth')
+    training = dict(optimizer={}, message_hub={}, meta=dict(epoch=1, iter=2))
+    torch.save(dict(training, state_dict=other), tmp_path / 'b.pth')
     assert '0 of its' in fails(tool('train', config, '--resume', 'b.pth'))
 
 
@@ -237,6 +238,31 @@ def test_a_loss_that_is_no_number(tool, write, tiny_distiller):
     )
     assert 'loss not finite at iteration' in fails(tool('train', write(cfg), '--work-dir', 'run'))
     assert not list(Path('run').glob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'said'),
+    [
+        ('model', 5, 'model is 5, expected a dict'),
+        ('train_dataloader', 'x', "train_dataloader is 'x', expected a dict"),
+        ('train_cfg', [1], 'train_cfg is [1], expected a dict'),
+        ('param_scheduler', 'x', "param_scheduler is 'x', expected a dict or a list"),
+        ('randomness', None, 'randomness is None, expected a dict'),
+        ('resume', 'x', "resume is 'x', expected a bool"),
+        ('load_from', 3, 'load_from is 3, expected a str'),
+        ('custom_hooks', {}, 'custom_hooks is {}, expected a list'),
+        ('model', dict(a=1), "a part of the config has no type: {'a': 1}"),
+    ],
+)
+def test_an_option_of_another_kind(tool, write, tiny_config, option, value, said):
+    cfg = tiny_config('student')
+    cfg[option] = value
+    assert fails(tool('train', write(cfg))) == f'error: {said}'
+
+
+def test_a_config_without_a_model(tool, tmp_path):
+    (tmp_path / 'empty.py').write_text('')
+    assert 'the config has no model' in fails(tool('train', 'empty.py'))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from typing import Any
 
 import cv2
@@ -86,6 +87,8 @@ class LoadVerifiedImage(LoadImageFromFile):
 
     def _decode(self, path: str) -> np.ndarray:
         """Read and decode a file that holds one whole image."""
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device has no end
+            raise UserError(f'the image {path} is no plain file: copy or download it again')
         try:
             content = fileio.get(path, backend_args=self.backend_args)
         except OSError as error:

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -98,9 +99,15 @@ def test_what_is_not_an_image_is_named(tmp_path):
     assert "not an image (26 bytes, beginning with b'<html>40')" in message
 
 
-def test_a_folder_is_not_an_image(tmp_path):
-    with pytest.raises(UserError, match='cannot read the image'):
-        LoadVerifiedImage()(dict(img_path=str(tmp_path)))
+@pytest.mark.parametrize(
+    'make',
+    [os.mkfifo, lambda path: path.symlink_to('/dev/zero'), lambda path: path.mkdir()],
+    ids=['pipe', 'endless', 'folder'],
+)
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path, make):
+    make(tmp_path / 'photo.jpg')
+    with pytest.raises(UserError, match=r'photo\.jpg is no plain file'):
+        LoadVerifiedImage()(dict(img_path=str(tmp_path / 'photo.jpg')))
 
 
 def test_an_image_of_another_size_than_annotated_is_named(tmp_path, photo):
