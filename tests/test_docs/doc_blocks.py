@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 PROGRAM = (
     r'(make|pip|python|pytest|torchrun|git|(\S+/)?\.venv/bin/\w+|(\./)?tools/\w+\.(py|sh)'
-    r'|curl|cd|export|docker|conda|jupyter\S*)'
+    r'|nst_det|tensorboard|wandb|jupyter\S*|curl|cd|export)'
 )
 COMMAND = re.compile(rf'(\w+=\S+ )*{PROGRAM} \S')
 SHELLS = ('sh', 'bash', 'shell', 'console')

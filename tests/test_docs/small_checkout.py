@@ -20,7 +20,7 @@ from nst_det.datasets import make_shapes_devkit
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = [
-    *('Makefile', 'README.md', 'LICENSE', 'pyproject.toml', 'requirements.txt'),
+    *('Makefile', 'README.md', 'CHANGELOG.md', 'LICENSE', 'pyproject.toml', 'requirements.txt'),
     *('benchmarks', 'configs', 'docs', 'nst_det', 'tools', 'examples', 'tests/fixtures'),
     *('tests/fuzz/fuzz_readers.py', 'tests/conftest.py', 'tests/test_package.py'),
 ]
@@ -100,7 +100,7 @@ class SmallCheckout:
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
                 ignored = shutil.ignore_patterns('__pycache__', '_build')
-                shutil.copytree(source, target, ignore=ignored)
+                shutil.copytree(source, target, symlinks=True, ignore=ignored)
             else:
                 shutil.copy(source, target)
         for name, written, smaller in SMALLER:
@@ -135,15 +135,15 @@ class SmallCheckout:
         address = self.folder / '.python'
         python = programs / 'python'
         write_client(python, address)
-        for name in ('pytest', 'torchrun', 'ruff', 'sphinx-build'):
+        for name in ('pytest', 'ruff', 'mypy', 'tensorboard', 'wandb'):
             (programs / name).symlink_to(Path(sys.executable).with_name(name))
         started = {
             'torchrun': f'#!/bin/sh\nexec {python} -m torch.distributed.run "$@"\n',
+            'nst_det': f'#!/bin/sh\nexec {python} -m nst_det "$@"\n',
             'pip': f'#!/bin/sh\nexec {sys.executable} -m pip "$@"\n',
             'srun': SRUN,
         }
         for name, text in started.items():
-            (programs / name).unlink(missing_ok=True)
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         (programs.parent / '.ready').touch()

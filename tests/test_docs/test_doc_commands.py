@@ -15,6 +15,7 @@ import pytest
 import torch
 from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
 
+from nst_det.datasets import make_shapes_devkit
 from nst_det.layers import build_detector
 
 
@@ -74,6 +75,17 @@ def small_coco(folder: Path) -> None:
     save_teacher(teacher, 'work_dirs/teacher.pth', folder)
 
 
+def demo_student(folder: Path) -> None:
+    """The demo's data, its teacher and a trained student, and an image."""
+    devkit = make_shapes_devkit(folder / 'data' / 'shapes', 8, 4, image_size=64)
+    shutil.copy(devkit / 'VOC2007' / 'JPEGImages' / '000009.jpg', folder / 'image.jpg')
+    for name, file in (('teacher', 'epoch_14.pth'), ('student', 'epoch_5.pth')):
+        config = str(folder / 'configs' / 'demo' / f'{name}.py')
+        save_teacher(
+            config, f'work_dirs/demo/{name.replace("student", "nst_student")}/{file}', folder
+        )
+
+
 PYTHON = '.venv/bin/python tools'
 DEMO = 'configs/demo/nst_student.py work_dirs/demo/nst_student/epoch_5.pth'
 MAIN = 'configs/faster_rcnn_nst_voc.py'
@@ -123,6 +135,28 @@ SCENES = {
             f'{PYTHON}/train.py configs/demo/nst_student.py --cfg-options load_from=student.pth',
             put={'load_from=student.pth': 'load_from=work_dirs/demo/student/epoch_5.pth'},
             says='Load checkpoint from work_dirs/demo/student/epoch_5.pth',
+        ),
+        Step(
+            'nst_det train CONFIG',
+            put={'CONFIG': 'configs/demo/student.py'},
+            makes='work_dirs/student/epoch_5.pth',
+        ),
+        Step('tensorboard --logdir work_dirs', put={'tensorboard': 'tensorboard --inspect'}),
+        Step('wandb sync', more='--help'),  # it sends things to somewhere else
+    ],
+    'deploying': [
+        Step(
+            'python tools/export_student.py CONFIG CHECKPOINT -o student.pth',
+            put={'CONFIG CHECKPOINT': DEMO},
+            ready=demo_student,
+            makes='student.py',
+        ),
+        Step('tools/test.py student.py student.pth', says='pascal_voc/mAP'),
+        Step(
+            'python tools/export_student.py CONFIG CHECKPOINT -o student.pth --onnx student.onnx '
+            '--shape 600 1000 --image image.jpg',
+            put={'CONFIG CHECKPOINT': DEMO, 'student.pth': 'again.pth', '600 1000': '64 64'},
+            makes='student.onnx',
         ),
     ],
     'the demo by hand': [
@@ -292,6 +326,15 @@ SCENES = {
             more='--no-deps --no-build-isolation --target installed',
             makes='installed/nst_det/__init__.py',
         ),
+        Step('python -c "import nst_det; nst_det.show_versions()"', says='mmdet'),
+        Step(
+            "pip install 'nst_det[onnx]'",
+            put={'nst_det[onnx]': '.[onnx]'},
+            more='--no-build-isolation --dry-run',
+            says='Would install',
+        ),
+        Step('pip install tensorboard', more='--dry-run', says='already satisfied'),
+        Step('pip install wandb', more='--dry-run', says='already satisfied'),
         Step("pip install '.[mmdet]'", more='--no-build-isolation --dry-run', says='Would install'),
         Step(
             'make PYTHON=python3.11 demo',
@@ -299,8 +342,8 @@ SCENES = {
         ),
     ],
     'contributing': [  # of the tests the copy has one file
-        Step('make test', says=' passed'),
-        Step('make test-all', says=' passed'),
+        Step('make test', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
+        Step('make test-all', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
         Step('.venv/bin/python -m pytest tests/test_package.py -k version -s', says='1 passed'),
         Step(
             'pytest -m slow tests/test_tools/test_kill_and_resume.py',
@@ -308,7 +351,7 @@ SCENES = {
             more='--collect-only -q',
             says='::',
         ),
-        Step('make lint', says='already formatted'),
+        Step('make lint', says='no issues found'),
         Step('.venv/bin/ruff format .', says='left unchanged'),
     ],
     'benchmarks': [
