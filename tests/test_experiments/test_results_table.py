@@ -60,6 +60,13 @@ def test_the_gain_is_paired_over_the_seeds_that_both_have():
     gain = table.gain(table.rows[1])
     assert (gain.mean, gain.seeds) == (pytest.approx(2), 2)
 
+    late, early = row('Baseline', 20, 30, 40), row('KD', 21, 33)
+    del late.results[0]
+    gain = ResultsTable([late, early], 'Baseline').gain(early)
+    assert (gain.mean, gain.seeds) == (pytest.approx(3), 1)
+    del early.results[1]
+    assert ResultsTable([late, early], 'Baseline').gain(early) is None
+
 
 def test_the_gains_are_said_in_words(table):
     _, *gains = table.gain_cells()
