@@ -57,6 +57,8 @@ SMALLER = [
     ('benchmarks/__main__.py', '(64, 128, 256, 512)', '(8, 16)'),
     ('benchmarks/__main__.py', '(10, 19, 38, 76, 152)', '(3, 6)'),
     ('benchmarks/__main__.py', '(1, 2, 4, 8)', '(1, 2)'),
+    ('benchmarks/data_and_evaluation.py', 'image_size=500', 'image_size=64'),
+    ('benchmarks/data_and_evaluation.py', 'TESTED = 1000', 'TESTED = 20'),
     # VOC's archives, from this machine.
     (
         'nst_det/datasets/voc_archives.py',

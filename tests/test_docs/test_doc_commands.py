@@ -203,6 +203,10 @@ SCENES = {
             says='pascal_voc/AP/car',
         ),
         Step(
+            '.venv/bin/python -m benchmarks.data_and_evaluation --devkit data/VOCdevkit',
+            says='VOCDevkitMetric',
+        ),
+        Step(
             f'tools/dist_train.sh {MAIN} 8',
             put={' 8': ' 2 --work-dir work_dirs/on_two'},
             makes='work_dirs/on_two/epoch_4.pth',
@@ -357,6 +361,11 @@ SCENES = {
     'benchmarks': [
         Step('make bench', makes='work_dirs/bench/bench.json'),
         Step('OMP_NUM_THREADS=1 make bench', says='how time grows'.capitalize()),
+        Step(  # mmrazor itself is not installed
+            '.venv/bin/python -m benchmarks.against_mmrazor MMRAZOR',
+            put={'MMRAZOR': '--help'},
+            says="a checkout of mmrazor's repository",
+        ),
     ],
     'fuzzing': [
         Step('make fuzz INPUTS=1000000', put={'1000000': '20'}),
