@@ -1,12 +1,14 @@
 """A lesson: what the teacher makes of one batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Size, Tensor
 
 from nst_det.models.distillers.class_scores import DenseClassifier, RoIClassifier
+from nst_det.models.distillers.side_stream import SideStream
 from nst_det.models.distillers.tap import Tap
 
 
@@ -21,12 +23,25 @@ class Lesson:
         features (Sequence[Tensor], optional): The maps that its heads see, where a transfer needs
             them. Defaults to None.
         classifier (RoIClassifier or DenseClassifier, optional): Its classification, likewise.
+        computing (Callable): Gives the ``with`` block in which that is computed. Defaults to one
+            that changes nothing.
+        cached (float, optional): The share of the images whose maps were read from a cache, None
+            where there is no cache. Defaults to None.
+        stream (SideStream, optional): Where the maps are still being computed. Defaults to None.
     """
 
     maps: Mapping[Tap, Tensor]
     canvas: Size
     features: Sequence[Tensor] | None = None
     classifier: RoIClassifier | DenseClassifier | None = None
+    computing: Callable[[], AbstractContextManager] = nullcontext
+    cached: float | None = None
+    stream: SideStream | None = None
+
+    def wait(self) -> None:
+        """Have the current stream wait for the maps, before anything reads them."""
+        if self.stream is not None:
+            self.stream.join([*self.maps.values(), *(self.features or ())])
 
     @torch.no_grad()
     def classify(self, *rois: Sequence[Tensor]) -> list[Tensor]:
@@ -38,4 +53,5 @@ class Lesson:
         Returns:
             list[Tensor]: Per stage `(R, K)`, or per level `(N, A·K, H, W)`.
         """
-        return self.classifier.classify(self.features, *rois)
+        with self.computing():
+            return self.classifier.classify(self.features, *rois)

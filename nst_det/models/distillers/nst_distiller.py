@@ -41,7 +41,7 @@ class NSTDistiller(BaseDetector):
     Args:
         student (dict): The config of any mmdet detector.
         teacher (dict): ``config`` (a path, ``'mmdet::…'`` or a model dict) and ``checkpoint`` (a
-            path or URL, or ``'random'`` for an untrained teacher).
+            path or URL, or ``'random'`` for an untrained teacher); :class:`Teacher` has the others.
         transfers (list[dict]): What is transferred: each has ``layer`` (or ``student_layer`` and
             ``teacher_layer``; :class:`Tap` says how they are spelled; none for ``KDLoss``) and
             ``loss``. Those of weight 0 are left out; with no other the training is exactly the
@@ -135,8 +135,9 @@ class NSTDistiller(BaseDetector):
         """The student's losses, and one ``loss_…`` per transfer, such as ``loss_nst_…``.
 
         Besides, for the log alone: ``mmd2_…`` is a transfer's MMD² without its weight (and
-        ``gap_…``, ``mse_…``, ``kl_…`` what the other losses measure), and ``grad_ratio_…`` what
-        ``monitor_interval`` says.
+        ``gap_…``, ``mse_…``, ``kl_…`` what the other losses measure), ``grad_ratio_…`` what
+        ``monitor_interval`` says, and ``teacher_cached`` the share of the images that a cache of
+        the teacher's maps had.
 
         Args:
             batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.
@@ -163,6 +164,8 @@ class NSTDistiller(BaseDetector):
             observed = [stack.enter_context(transfer.watch(self.student)) for transfer in active]
             losses = self.student.loss(batch_inputs, batch_data_samples)
         own = dict(losses)
+        if active:
+            lesson.wait()
         # Each transfer reads views of its own, so that its gradient can be told from others'.
         seen = [[one.view_as(one) for one in each.tensors] for each in observed]
         batch = Batch.of(batch_inputs, batch_data_samples, self.ignore_padding)
@@ -184,6 +187,8 @@ class NSTDistiller(BaseDetector):
                     maps[f"the teacher's {tap.layer}"] = lesson.maps[tap]
             paths = [str(one.get('img_path')) for one in batch_data_samples]
             check_finite(losses, iteration, maps, paths)
+        if active and lesson.cached is not None:
+            losses['teacher_cached'] = batch_inputs.new_tensor(lesson.cached)
         losses.update(self._readings(iteration, own, observed, losses, seen))
         return losses
 
@@ -253,6 +258,11 @@ class NSTDistiller(BaseDetector):
             for transfer, place in zip(self.transfers, places(self.transfer_cfgs, 'teacher')):
                 with within(place):
                     transfer.check_teacher(teacher.detector)
+            weighted = [transfer for transfer in self.transfers if transfer.loss.loss_weight]
+            teacher.expect(
+                [tap for transfer in weighted for tap in transfer.teacher_taps],
+                any(transfer.needs_features for transfer in weighted),
+            )
             anchor = next(self.parameters())
             teacher.detector.to(anchor.device, anchor.dtype)
             self.teacher = teacher
