@@ -1,13 +1,10 @@
 """Moving the scales of batch norms into the convolutions before them."""
 
-from collections import defaultdict
-from typing import Any
-
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from nst_det.conv_bn_pairs import conv_bn_pairs
 from nst_det.layers import canvas_of
 from nst_det.models.distillers.noise_batch import noise
 
@@ -23,8 +20,7 @@ def fuse_batch_norms(detector: nn.Module) -> tuple[int, int]:
     ``a = γ / sqrt(σ² + ε)`` the convolution's weights become ``a W``; the shift ``β − a μ`` goes
     into the convolution's bias where it has one, and stays the batch norm's where it has none.
 
-    Which batch norm reads which convolution is seen in a forward pass: pairs are fused where
-    nothing else reads the convolution, and the batch norm reads nothing else.
+    Which batch norm reads which convolution is seen in a forward pass: see :func:`conv_bn_pairs`.
 
     Args:
         detector (nn.Module): The detector, in evaluation mode; it is changed.
@@ -32,34 +28,14 @@ def fuse_batch_norms(detector: nn.Module) -> tuple[int, int]:
     Returns:
         tuple[int, int]: How many batch norms are fused, and how many there are.
     """
-    norms = [
-        module
-        for module in detector.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None
-    ]
-    pairs = _find_pairs(detector, norms)
+    batch = noise(detector, canvas_of(TRIAL_IMAGE, detector))
+    with torch.random.fork_rng(), conv_bn_pairs(detector) as pairs:
+        detector(**batch, mode='predict')
+    pairs = [(convolution, norm) for convolution, norm in pairs if norm.affine]
     for convolution, norm in pairs:
         _fuse(convolution, norm)
+    norms = [one for one in detector.modules() if isinstance(one, _BatchNorm)]
     return len(pairs), len(norms)
-
-
-def _find_pairs(
-    detector: nn.Module, norms: list[nn.Module]
-) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    convolutions = {
-        module.weight: module for module in detector.modules() if isinstance(module, nn.Conv2d)
-    }
-    readings = _Readings(set(convolutions))
-    batch = noise(detector, canvas_of(TRIAL_IMAGE, detector))
-    with torch.random.fork_rng(), readings:
-        detector(**batch, mode='predict')
-    pairs = []
-    for norm in norms:
-        sources = readings.sources[norm.running_var]
-        weight = next(iter(sources), None)
-        if norm.affine and len(sources) == 1 and readings.readers[weight] == {norm.running_var}:
-            pairs.append((convolutions[weight], norm))
-    return pairs
 
 
 def _fuse(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
@@ -76,36 +52,3 @@ def _fuse(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     norm.bias.copy_(shift)
     norm.running_mean.zero_()
     norm.running_var.fill_(1 - norm.eps)
-
-
-class _Readings(TorchDispatchMode):
-    """Notes which operations read what convolutions give.
-
-    Args:
-        weights (set[Tensor]): The convolutions' weights, by which they are known; batch norms are
-            known by their variance.
-    """
-
-    def __init__(self, weights: set[Tensor]) -> None:
-        super().__init__()
-        self.weights = weights
-        self.outputs: dict[int, tuple[Tensor, Tensor]] = {}  # kept alive, so that ids stay theirs
-        self.readers: dict[Tensor, set] = defaultdict(set)
-        self.sources: dict[Tensor, set] = defaultdict(set)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        """Run an operation, and note what it read."""
-        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
-        is_norm = 'batch_norm' in func.name()
-        reader = args[4] if is_norm else func  # after input, weight, bias and mean: the variance
-        if is_norm:
-            self.sources[reader].add(self.outputs.get(id(tensors[0]), (None, None))[1])
-        for tensor in tensors:
-            if id(tensor) in self.outputs:
-                self.readers[self.outputs[id(tensor)][1]].add(reader)
-        result = func(*args, **(kwargs or {}))
-        if 'convolution' in func.name() and tensors[1] in self.weights:
-            self.outputs[id(result)] = result, tensors[1]
-        return result

@@ -1,14 +1,14 @@
 """Rewriting a frozen detector so that it runs faster and says the same."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 
 import torch
-from mmcv.cnn.bricks.wrappers import Conv2d as MMCVConv2d
 from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
+
+from nst_det.conv_bn_pairs import conv_bn_pairs
 
 TOLERANCE = (
     1e-5  # the norm of a difference over that of the answer: float32 rounding, layer by layer
@@ -17,10 +17,6 @@ TOLERANCE = (
 
 class ConvBNFusion:
     """Takes batch norms into the convolutions before them.
-
-    Which convolution is before which batch norm is seen in a forward pass, not told by names or by
-    the order of children: a pair is fused where each run of the batch norm is on what the
-    convolution has just given, and neither runs without the other.
 
     Args:
         pairs (Sequence[tuple[nn.Conv2d, nn.Module]]): The pairs: see :func:`conv_bn_pairs`.
@@ -83,52 +79,6 @@ class ChannelsLast:
         self.detector.to(memory_format=torch.contiguous_format)
 
 
-@contextmanager
-def conv_bn_pairs(
-    detector: nn.Module, spared: Collection[nn.Module] = ()
-) -> Iterator[list[tuple[nn.Conv2d, nn.Module]]]:
-    """Find what can be fused in the forward pass that runs inside the ``with`` block.
-
-    Args:
-        detector (nn.Module): The detector, in evaluation mode.
-        spared (Collection[nn.Module]): Convolutions whose own output is wanted. Defaults to none.
-
-    Yields:
-        list[tuple[nn.Conv2d, nn.Module]]: The pairs; empty until the block ends.
-    """
-    runs: dict[nn.Module, int] = {}
-    followed: dict[tuple[nn.Module, nn.Module], int] = {}
-    latest: list = [None, None]  # the convolution that ran last, and what it gave
-
-    def after_conv(conv, inputs, output):
-        runs[conv] = runs.get(conv, 0) + 1
-        latest[:] = conv, output
-
-    def before_bn(bn, inputs):
-        runs[bn] = runs.get(bn, 0) + 1
-        conv, output = latest
-        if inputs[0] is output:
-            followed[conv, bn] = followed.get((conv, bn), 0) + 1
-
-    handles = []
-    for module in detector.modules():
-        if type(module) in (nn.Conv2d, MMCVConv2d) and module not in spared:
-            handles.append(module.register_forward_hook(after_conv))
-        elif isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)) and not module.training:
-            handles.append(module.register_forward_pre_hook(before_bn))
-    pairs: list[tuple[nn.Conv2d, nn.Module]] = []
-    try:
-        yield pairs
-    finally:
-        for handle in handles:
-            handle.remove()
-    pairs.extend(
-        (conv, bn)
-        for (conv, bn), count in followed.items()
-        if count == runs[conv] == runs[bn] and bn.running_mean is not None
-    )
-
-
 def rewrite(
     detector: nn.Module,
     answer: Callable[[], list[Tensor]],
@@ -143,7 +93,7 @@ def rewrite(
         answer (Callable): Runs it and gives all that is wanted of it.
         fuse (bool): Whether to fuse batch norms with convolutions.
         channels_last (bool): Whether to lay it out with channels last.
-        spared (Collection[nn.Module]): What :func:`conv_bn_pairs` takes.
+        spared (Collection[nn.Module]): Convolutions whose own output is wanted.
 
     Returns:
         list[ConvBNFusion or ChannelsLast]: The steps that were kept, to be undone in reverse order.
@@ -153,8 +103,9 @@ def rewrite(
         torch.autocast(next(detector.parameters()).device.type, enabled=False),
         torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
     ):
-        with conv_bn_pairs(detector, spared) as pairs:
+        with conv_bn_pairs(detector) as found:
             expected = answer()
+        pairs = [pair for pair in found if pair[0] not in spared]
         steps = [ConvBNFusion(pairs)] if fuse and pairs else []
         steps += [ChannelsLast(detector)] if channels_last else []
         return [step for step in steps if _is_exact(step, answer, expected)]

@@ -46,6 +46,12 @@ def viewed(net, images):
     return net.conv(images).view(-1)
 
 
+def rounded(net, images):
+    # So large a bias rounds off what the batch norm then looks for; fused, the two cancel out.
+    net.second.bias[:] = net.other_bn.running_mean[:] = 1e6
+    return in_line(net, images)
+
+
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
@@ -81,7 +87,7 @@ def test_what_cannot_be_fused_stays_as_it_was_bit_for_bit(join):
 @pytest.mark.parametrize(
     ('join', 'line'),
     [
-        (used_before_its_batch_norm, 'runs without batch norms fused .*: what it gives differs by'),
+        (rounded, 'runs without batch norms fused .*: what it gives differs by'),
         (viewed, 'runs without channels last in memory: RuntimeError: view size'),
     ],
 )
