@@ -56,7 +56,15 @@ distillers = st.fixed_dictionaries(
         type=st.just('NSTDistiller'),
         teacher=st.fixed_dictionaries(
             dict(config=st.just('teacher.py'), checkpoint=st.just('random')),
-            optional=dict(sha256=st.just('deadbeef')),
+            optional=dict(
+                sha256=st.just('deadbeef'),
+                fuse=st.booleans(),
+                channels_last=st.none() | st.booleans(),
+                precision=st.sampled_from([None, 'float32', 'bfloat16', 'float16']),
+                own_stream=st.booleans(),
+                cache=st.none() | st.just('work_dirs/teacher_cache'),
+                cache_gib=st.floats(0.1, 1e3),
+            ),
         ),
         transfers=st.lists(transfers, min_size=1, max_size=2),
     ),

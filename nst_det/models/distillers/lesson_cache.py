@@ -126,8 +126,11 @@ class LessonCache:
         except OSError:
             return None
         body, checksum = content[:-CHECKSUM], content[-CHECKSUM:]
-        if body and checksum == _checksum(body):
-            return torch.load(io.BytesIO(body), map_location='cpu', weights_only=True)
+        try:
+            if checksum == _checksum(body):
+                return torch.load(io.BytesIO(body), map_location='cpu', weights_only=True)
+        except Exception:  # whatever a file may raise that nobody here has written
+            pass
         print_log(f'{path} is broken and will be written anew', 'current', logging.WARNING)
         return None
 

@@ -170,8 +170,7 @@ class Teacher:
         needs_features: bool,
     ) -> tuple[list[Tensor], Sequence[Tensor] | None, None]:
         """Run the detector on a batch as it sees it."""
-        if self.rewrites is None:
-            self.rewrites = self._rewrite(seen, views)
+        self._rewrite_once(seen, views)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
         features: list[Sequence[Tensor]] | None = [] if needs_features else None
         with record(self.detector, taps, 'teacher', counted, features) as tapped:
@@ -207,6 +206,8 @@ class Teacher:
         needs_features: bool,
     ) -> tuple[list[Tensor], list[Tensor] | None, float]:
         """Run the detector on those images of a batch that are not in the cache."""
+        if needs_features:  # its heads will run, and are not to round as no cache would have them
+            self._rewrite_once(seen, views)
 
         def teach(missing: list[int]) -> list[Tensor]:
             maps, features, _ = self._teach(
@@ -230,8 +231,10 @@ class Teacher:
             computes_in=str((one @ one).dtype),  # whatever autocast says
         )
 
-    def _rewrite(self, seen: Tensor, views: Sequence[DetDataSample]) -> list:
-        """Make the detector faster where it says the same then on this batch."""
+    def _rewrite_once(self, seen: Tensor, views: Sequence[DetDataSample]) -> None:
+        """Make the detector faster where it says the same then on this, the first, batch."""
+        if self.rewrites is not None:
+            return
         taps = list(self.expected.values())
 
         def answer() -> list[Tensor]:
@@ -246,10 +249,9 @@ class Teacher:
             return [*tapped, *judge.classify(features[0], *rois)]
 
         layout = seen.device.type == 'cpu' if self.channels_last is None else self.channels_last
-        if not (self.fuse or layout):
-            return []
         spared = [tap.module(self.detector, 'teacher') for tap in taps]
-        return rewrite(self.detector, answer, self.fuse, layout, spared)
+        wanted = self.fuse or layout
+        self.rewrites = rewrite(self.detector, answer, self.fuse, layout, spared) if wanted else []
 
     def _computing(self, device: torch.device) -> AbstractContextManager:
         return computing_in(self.precision, device)

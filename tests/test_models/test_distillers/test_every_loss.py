@@ -155,6 +155,7 @@ def test_kd_runs_the_teacher_to_its_box_head_on_the_students_regions_and_no_furt
     wider_teacher,
 ):
     cfg = wider_teacher([ALL[3]])
+    cfg.model.teacher.update(fuse=False, channels_last=False)  # which its first batch is tried on
     runner = Runner.from_cfg(cfg)
     model = runner.model
     model.init_weights()

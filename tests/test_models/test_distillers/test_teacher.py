@@ -125,6 +125,7 @@ def test_it_runs_no_further_for_a_transfer_that_a_schedule_has_switched_off(taug
 def test_for_class_scores_alone_it_runs_no_further_on_its_first_batch_either(tiny_distiller):
     cfg = tiny_distiller()
     cfg.model.transfers = KD
+    cfg.model.teacher.update(fuse=False, channels_last=False)  # which its first batch is tried on
     model = MODELS.build(cfg.model)
     model.init_weights()
     needed = leaves(model.open_teacher().detector, TO_4B + CLASSIFICATION)
