@@ -549,3 +549,19 @@ def test_a_loss_that_is_no_number_names_its_term_and_iteration(tiny_distiller):
     )
     with pytest.raises(UserError, match=r'loss not finite at iteration \d+: .*loss_\w+=(nan|inf)'):
         train(cfg)
+
+
+def test_with_a_cache_the_second_epoch_has_the_same_losses_and_runs_no_teacher(
+    tiny_distiller, tmp_path
+):
+    plain = Runner.from_cfg(tiny_distiller())
+    cached = Runner.from_cfg(tiny_distiller(**{'model.teacher.cache': str(tmp_path / 'cache')}))
+    losses = []
+    for runner in (plain, cached, cached):
+        runner.model.load_state_dict(plain.model.state_dict())
+        ran = runs_of(runner.model.open_teacher().detector)
+        losses.append(runner.model(**batch(runner), mode='loss'))
+    assert not ran
+    assert [one.pop('teacher_cached', None) for one in losses] == [None, 0, 1]
+    name = 'loss_nst_backbone_inception_4b'
+    assert losses[0][name] == losses[1][name] == losses[2][name] > 0
