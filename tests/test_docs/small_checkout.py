@@ -111,6 +111,7 @@ class SmallCheckout:
             (folder / name).write_text(text.replace(written, smaller))
         self._serve_archives()
         self._start_python()
+        self.own = set(self.folder.iterdir())
 
     def _serve_archives(self) -> None:
         """Pack a devkit of shapes as VOC's archives, and serve them."""
@@ -193,14 +194,18 @@ class SmallCheckout:
         )
         return Done(done.returncode, done.stdout)
 
+    def tidy(self) -> None:
+        """Delete what commands have made in the copy's own folder."""
+        for path in set(self.folder.iterdir()) - self.own:
+            path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
+
     def close(self) -> None:
         """End the servers, and delete what is large."""
         os.killpg(self.server.pid, signal.SIGTERM)  # and what it forked
         self.server.wait()
         self.log.close()
         self.web.shutdown()
-        for name in ('work_dirs', 'data', '.archives'):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.tidy()
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -1,8 +1,8 @@
 """Every command of the README and the pages runs, as it is written but for what is said here.
 
-A scene is a list of commands of which one may need what another made; it begins without data and
-work dirs. ``small_checkout.py`` says what is smaller in the copy of the repository that they run
-in.
+A scene is a list of commands of which one may need what another made; it begins in a folder without
+anything that was made. ``small_checkout.py`` says what is smaller in the copy of the repository
+that they run in.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from distinct_detections import make_detections_distinct
 from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
 
 from nst_det.datasets import make_shapes_devkit
@@ -76,14 +77,17 @@ def small_coco(folder: Path) -> None:
 
 
 def demo_student(folder: Path) -> None:
-    """The demo's data, its teacher and a trained student, and an image."""
+    """The demo's teacher, a student that tells detections apart, and an image."""
     devkit = make_shapes_devkit(folder / 'data' / 'shapes', 8, 4, image_size=64)
     shutil.copy(devkit / 'VOC2007' / 'JPEGImages' / '000009.jpg', folder / 'image.jpg')
-    for name, file in (('teacher', 'epoch_14.pth'), ('student', 'epoch_5.pth')):
-        config = str(folder / 'configs' / 'demo' / f'{name}.py')
-        save_teacher(
-            config, f'work_dirs/demo/{name.replace("student", "nst_student")}/{file}', folder
-        )
+    configs, trained = folder / 'configs' / 'demo', folder / 'work_dirs' / 'demo'
+    save_teacher(str(configs / 'teacher.py'), 'teacher/epoch_14.pth', trained)
+    student = build_detector(str(configs / 'student.py'))
+    torch.manual_seed(3)
+    student.init_weights()
+    make_detections_distinct(student)
+    (trained / 'nst_student').mkdir()
+    torch.save(dict(state_dict=student.state_dict()), trained / 'nst_student' / 'epoch_5.pth')
 
 
 PYTHON = '.venv/bin/python tools'
@@ -411,8 +415,7 @@ def test_every_other_block_is_known_to_be_no_command():
     'scene', [pytest.param(s, marks=pytest.mark.slow) if s in SLOW else s for s in SCENES]
 )
 def test_the_commands_run_as_they_are_written(scene, checkout):
-    for folder in ('data', 'work_dirs'):
-        shutil.rmtree(checkout.folder / folder, ignore_errors=True)
+    checkout.tidy()
     for step in SCENES[scene]:
         if step.ready:
             step.ready(checkout.folder)

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from nst_det.building import check_hooks
 from nst_det.configs import load_config
-from nst_det.datasets import SHAPE_CLASSES
+from nst_det.deployment import StudentFiles, plain_config, write_student
 from nst_det.layers import build_detector
 
 SNIPPETS = [b for page in PAGES for b in blocks(page) if b.language in ('python', 'py')]
@@ -49,10 +49,10 @@ def template(snippet: Block) -> str | None:
 def users_folder(tiny_config, shapes, tmp_path, monkeypatch) -> Path:
     """A folder with a user's own detector, its checkpoint and an image."""
     monkeypatch.chdir(tmp_path)
-    cfg = tiny_config('student')
-    cfg.dump('student.py')
-    meta = dict(dataset_meta=dict(classes=SHAPE_CLASSES))
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), 'student.pth')
+    plain = plain_config(tiny_config('student'))
+    student = MODELS.build(plain.model)
+    torch.save(student.state_dict(), 'trained.pth')
+    write_student(student, plain, 'trained.pth', StudentFiles(Path('student.pth')))
     shutil.copy(next((shapes / 'VOC2007' / 'JPEGImages').iterdir()), 'image.jpg')
     return tmp_path
 
