@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nst_det.building import build_part
 from nst_det.checkpoints import check_fit, read_state_dict
-from nst_det.configs import load_config
+from nst_det.configs import SCOPE, load_config
 from nst_det.errors import UserError
 from nst_det.layers import (
     ForwardPass,
@@ -244,7 +244,7 @@ def compose(addition: Addition, pairs: Sequence[Pair], base: Config, folder: Pat
     )
     return f"""\
 # {Path(addition.student.split('::')[-1]).stem}, trained with NST: it learns from a teacher as well.
-_base_ = {student!r}
+_base_ = {_imported(student)}{student!r}
 
 # What you may want to change.
 teacher_config = {teacher!r}
@@ -341,6 +341,11 @@ def _imports(base: Config) -> str:
     names = base.custom_imports.imports
     names = [names] if isinstance(names, str) else list(names)
     return '' if 'nst_det' in names else f'custom_imports = dict(imports={[*names, "nst_det"]})\n'
+
+
+def _imported(config: str) -> str:
+    """What has to come before a base of ours in mmdet's own tools: mmengine learns of them late."""
+    return "__import__('nst_det') and " if config.startswith(SCOPE) else ''
 
 
 def _write(file: Path, text: str) -> None:

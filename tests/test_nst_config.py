@@ -3,6 +3,7 @@
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -147,6 +148,14 @@ def test_a_base_of_mmdet_works_without_a_file_of_ones_own(folder):
     )
     assert cfg.model.student.backbone.depth == 18
     assert losses(cfg)['loss_nst_backbone_layer3'] > 0
+
+
+def test_a_base_of_ours_is_found_by_mmdets_own_tools_too(folder):
+    name = 'nst_det::demo/student.py'
+    add_nst(Addition(name, name, 'random', POLY, 1.0), 'ours.py')
+    script = 'from mmengine.config import Config; print(Config.fromfile("ours.py").model.type)'
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert done.stdout == 'NSTDistiller\n', done.stderr
 
 
 def test_a_whole_folder_can_move_with_its_config(folder, tmp_path):

@@ -105,7 +105,7 @@ def test_a_config_of_the_wheel_trains_by_mmdets_own_tool_and_by_ours(installed, 
 @pytest.mark.slow
 def test_a_bare_environment_gets_all_that_is_needed_by_pip(wheel, shapes, tmp_path):
     environment = Environment(tmp_path)
-    environment.install('--only-binary', ':all:', f'{wheel}[mmdet]')
+    environment.install('--only-binary', ':all:', f'{wheel}[mmdet,report]')
     check_installation(environment, shapes)
 
 
