@@ -16,6 +16,7 @@ from terminaltables import GithubFlavoredMarkdownTable
 
 from benchmarks.data_and_evaluation import data_table, drawn_devkit, measure_data
 from benchmarks.formulations import autograd_over_bmm, broadcast, five_products
+from benchmarks.teacher_pass import measure_teacher, teacher_table
 from benchmarks.timing import medians, peak_memory
 from benchmarks.training_step import batch, distiller, step
 from nst_det.models.losses import GaussianKernel, LinearKernel, PolynomialKernel, nst_mmd2
@@ -261,12 +262,13 @@ def tables(figures: dict) -> str:
         cells = [row['what'], row['way'], f'{1e3 * row["seconds"]:.2f}', f'{row["over_first"]:.2f}']
         choices.append(cells)
     drawn = [GithubFlavoredMarkdownTable(rows).table for rows in (losses, growth, choices, steps)]
-    drawn.append(data_table(figures['data']))
+    drawn += [teacher_table(figures['teacher']), data_table(figures['data'])]
     titles = [
         'The loss, forward and backward (medians; peak memory beside the maps, gradient included)',
         'How time grows, from 2 × 256 × 38×64 (1 is in proportion)',
         'What each choice within the loss gives',
         'A training step: configs/voc_small, 2 images of 320 pixels',
+        "The teacher's pass, and the step around it, by the teacher's options",
         'Data and evaluation: drawn shapes of 500 pixels, loaded at 600 as VOC is',
     ]
     return '\n\n'.join(f'{title}:\n\n{table}' for title, table in zip(titles, drawn))
@@ -291,6 +293,7 @@ def main() -> None:
     figures['choices'] = measure_choices(args.turns, device)
     print('training steps:', flush=True)
     figures['step'] = measure_step(args.turns, device)
+    figures['teacher'] = measure_teacher(args.turns, device)
     print('data and evaluation:', flush=True)
     with tempfile.TemporaryDirectory() as devkit:
         figures['data'] = measure_data(drawn_devkit(Path(devkit)), min(args.turns, 3))

@@ -14,12 +14,17 @@ from nst_det.configs import load_config
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'voc_small' / 'nst_student.py'
 
 
-def distiller(device: str) -> nn.Module:
-    """The distiller of ``configs/voc_small``, its teacher untrained, which costs the same."""
+def distiller(device: str, **options) -> nn.Module:
+    """The distiller of ``configs/voc_small``, its teacher untrained, which costs the same.
+
+    Args:
+        device (str): Where it is to run.
+        **options: Of the teacher.
+    """
     init_default_scope('mmdet')
     torch.manual_seed(0)
     cfg = load_config(str(CONFIG)).model
-    cfg.teacher.checkpoint = 'random'
+    cfg.teacher.update(checkpoint='random', **options)
     cfg.monitor_interval = 0
     model = MODELS.build(cfg)
     model.init_weights()

@@ -106,7 +106,7 @@ def rewrite(
         with conv_bn_pairs(detector) as found:
             expected = answer()
         pairs = [pair for pair in found if pair[0] not in spared]
-        steps = [ConvBNFusion(pairs)] if fuse and pairs else []
+        steps: list[ConvBNFusion | ChannelsLast] = [ConvBNFusion(pairs)] if fuse and pairs else []
         steps += [ChannelsLast(detector)] if channels_last else []
         return [step for step in steps if _is_exact(step, answer, expected)]
 

@@ -6,6 +6,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -33,14 +34,14 @@ class LessonCache:
     is passed over and written anew.
 
     Args:
-        folder (str or Path): Where; it is made where it is missing.
+        folder (str or PathLike): Where; it is made where it is missing.
         limit (float): How many GiB the folder may hold: beyond, nothing is added.
 
     Raises:
         UserError: Where the folder cannot be made.
     """
 
-    def __init__(self, folder: str | Path, limit: float) -> None:
+    def __init__(self, folder: str | PathLike, limit: float) -> None:
         self.folder = Path(folder)
         self.limit = limit * GIB
         try:

@@ -21,7 +21,7 @@ from nst_det.checkpoints import load_exactly
 from nst_det.configs import load_config
 from nst_det.download import check_spelling
 from nst_det.errors import UserError
-from nst_det.models.distillers.class_scores import classifier
+from nst_det.models.distillers.class_scores import RoIClassifier, classifier
 from nst_det.models.distillers.exact_rewrites import rewrite
 from nst_det.models.distillers.image_view import ImageView
 from nst_det.models.distillers.lesson import Lesson
@@ -238,14 +238,14 @@ class Teacher:
         taps = list(self.expected.values())
 
         def answer() -> list[Tensor]:
-            features = [] if self.expects_features else None
+            features: list[Sequence[Tensor]] | None = [] if self.expects_features else None
             with record(self.detector, taps, 'teacher', True, features) as tapped:
                 self.detector(seen, views, mode='tensor')
             if not features:
                 return tapped
             judge = classifier(self.detector, 'teacher')
             whole = seen.new_tensor([[i, 0, 0, *seen.shape[:1:-1]] for i in range(len(seen))])
-            rois = [] if judge.dense else [[whole] * judge.outputs]
+            rois = [[whole] * judge.outputs] if isinstance(judge, RoIClassifier) else []
             return [*tapped, *judge.classify(features[0], *rois)]
 
         layout = seen.device.type == 'cpu' if self.channels_last is None else self.channels_last
