@@ -5,16 +5,17 @@ anything that was made. ``small_checkout.py`` says what is smaller in the copy o
 that they run in.
 """
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from distinct_detections import make_detections_distinct
 from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
+from PIL import Image
 
 from nst_det.datasets import make_shapes_devkit
 from nst_det.layers import build_detector
@@ -77,9 +78,10 @@ def small_coco(folder: Path) -> None:
 
 
 def demo_student(folder: Path) -> None:
-    """The demo's teacher, a student that tells detections apart, and an image."""
-    devkit = make_shapes_devkit(folder / 'data' / 'shapes', 8, 4, image_size=64)
-    shutil.copy(devkit / 'VOC2007' / 'JPEGImages' / '000009.jpg', folder / 'image.jpg')
+    """The demo's data and teacher, and a student and an image whose detections are distinct."""
+    make_shapes_devkit(folder / 'data' / 'shapes', 8, 4, image_size=64)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / 'image.jpg')
     configs, trained = folder / 'configs' / 'demo', folder / 'work_dirs' / 'demo'
     save_teacher(str(configs / 'teacher.py'), 'teacher/epoch_14.pth', trained)
     student = build_detector(str(configs / 'student.py'))
@@ -159,7 +161,7 @@ SCENES = {
         Step(
             'python tools/export_student.py CONFIG CHECKPOINT -o student.pth --onnx student.onnx '
             '--shape 600 1000 --image image.jpg',
-            put={'CONFIG CHECKPOINT': DEMO, 'student.pth': 'again.pth', '600 1000': '64 64'},
+            put={'CONFIG CHECKPOINT': DEMO, 'student.pth': 'again.pth', '600 1000': '64 80'},
             makes='student.onnx',
         ),
     ],
