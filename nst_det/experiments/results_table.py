@@ -65,8 +65,8 @@ class ResultsTable:
     Args:
         rows (list[Row]): The methods, in the table's order.
         baseline (str): The method that gains are over.
-        paper (dict[str, list[float]]): The paper's mAP and APs of the methods to be shown beside.
-            Defaults to none.
+        paper (dict[str, dict[str, float]]): Of the methods to be shown beside, the paper's
+            ``'mAP'`` and each class's AP. Defaults to none.
         protocol (str): How AP is taken. Defaults to ``'11 points'``, as in VOC2007.
 
     Raises:
@@ -75,7 +75,7 @@ class ResultsTable:
 
     rows: list[Row]
     baseline: str
-    paper: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     protocol: str = '11 points'
 
     def __post_init__(self) -> None:
@@ -127,7 +127,8 @@ class ResultsTable:
             lines.append([row.method, f'{row.mean:.1f}{spread}'])
             lines[-1] += [f'{row.ap(name):.1f}' for name in self.classes]
             if row.method in self.paper:
-                lines.append([PAPER_LINE, *(f'{value:.1f}' for value in self.paper[row.method])])
+                paper = self.paper[row.method]
+                lines.append([PAPER_LINE, *(f'{paper[n]:.1f}' for n in ('mAP', *self.classes))])
         return lines
 
     @property
@@ -235,19 +236,20 @@ class ResultsTable:
                 + [gain and gain.mean, low, high, gain and gain.p_value]
             )
             if row.method in self.paper:
-                mean, *aps = self.paper[row.method]
-                writer.writerow([row.method, PAPER, '', mean, '', *aps, '', '', '', ''])
+                paper = self.paper[row.method]
+                aps = [paper[name] for name in self.classes]
+                writer.writerow([row.method, PAPER, '', paper['mAP'], '', *aps, '', '', '', ''])
         return out.getvalue()
 
 
-def paper_rows(test: CommonTest) -> dict[str, list[float]]:
+def paper_rows(test: CommonTest) -> dict[str, dict[str, float]]:
     """The paper's table 4.
 
     Args:
         test (CommonTest): The test of the table that it is put beside.
 
     Returns:
-        dict[str, list[float]]: By method, mAP and then the AP of each class, in percent.
+        dict[str, dict[str, float]]: By method, ``'mAP'`` and the AP of each class, in percent.
 
     Raises:
         UserError: Where the classes are not VOC's, or AP is not of 11 points.
@@ -266,7 +268,8 @@ def paper_rows(test: CommonTest) -> dict[str, list[float]]:
                 f"the paper's table is of VOC's 20 classes, and '{name}' is none of them: "
                 f'{nearest(name, own)}; leave out --paper'
             )
-    return {line['method']: [float(line[key]) for key in ('mAP', *test.classes)] for line in table}
+    keys = ('mAP', *test.classes)
+    return {line['method']: {key: float(line[key]) for key in keys} for line in table}
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
