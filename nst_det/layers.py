@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nst_det.configs import load_config
 from nst_det.errors import UserError
+from nst_det.models.distillers.detector_config import detector_config
 from nst_det.models.distillers.map_area import strides_of_map
 from nst_det.models.distillers.noise_batch import noise
 from nst_det.models.distillers.tap import Tap
-from nst_det.models.distillers.teacher import detector_config
 
 BODY = ('backbone', 'neck')
 LEVEL_STRIDES = (4, 8, 16, 32, 64, 128)

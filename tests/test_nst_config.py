@@ -17,7 +17,7 @@ from mmengine.structures import InstanceData
 
 from nst_det.errors import UserError
 from nst_det.layers import build_detector, canvas_of, list_layers
-from nst_det.models.distillers.teacher import detector_config
+from nst_det.models.distillers.detector_config import detector_config
 from nst_det.nst_config import Addition, add_nst, check_pairs, parse_pair, propose
 
 MMDET_TOOLS = Path(mmdet.__file__).parent / '.mim' / 'tools'

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from nst_det.command_line import RUNNER_KEYS
-from nst_det.models.distillers.teacher import detector_config
+from nst_det.models.distillers.detector_config import detector_config
 
 
 def plain_config(cfg: Config) -> Config:

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from nst_det.building import OptionError, checked_options, within
 from nst_det.errors import UserError
+from nst_det.models.distillers.detector_config import detector_config
 from nst_det.models.distillers.gradient_ratio import check_interval, gradient_ratios
 from nst_det.models.distillers.noise_batch import count_channels
-from nst_det.models.distillers.teacher import Teacher, check_teacher, detector_config
+from nst_det.models.distillers.teacher import Teacher
+from nst_det.models.distillers.teacher_options import check_teacher
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
 from nst_det.models.distillers.transfer import Batch, Observation, Transfer
 from nst_det.models.distillers.transfer_list import build_transfers, places

@@ -1,32 +1,27 @@
 """The teacher: a frozen detector that runs as far as its pupils need."""
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from inspect import signature
 from os import PathLike
 
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from nst_det.building import OptionError, check_keys, within
 from nst_det.checkpoints import load_exactly
-from nst_det.configs import load_config
-from nst_det.download import check_spelling
 from nst_det.errors import UserError
 from nst_det.models.distillers.class_scores import RoIClassifier, classifier
+from nst_det.models.distillers.detector_config import detector_config
 from nst_det.models.distillers.exact_rewrites import rewrite
 from nst_det.models.distillers.image_view import ImageView
 from nst_det.models.distillers.lesson import Lesson
 from nst_det.models.distillers.lesson_cache import LessonCache, weights_key
-from nst_det.models.distillers.precision import PRECISIONS, computing_in, warn_where_imitated
+from nst_det.models.distillers.precision import computing_in, warn_where_imitated
 from nst_det.models.distillers.side_stream import SideStream
 from nst_det.models.distillers.tap import Tap, record
 
@@ -269,86 +264,6 @@ class Teacher:
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self
-
-
-def detector_config(config: str | dict) -> ConfigDict:
-    """Find the detector's own config in whatever a user calls a teacher.
-
-    Args:
-        config (str or dict): A path, ``'mmdet::…'``, a whole config, or a model dict.
-
-    Returns:
-        ConfigDict: The model dict; of a distiller, its student's.
-
-    Raises:
-        UserError: Where there is none.
-    """
-    if isinstance(config, str):
-        config = load_config(config)
-    whole = config if isinstance(config, (dict, Config)) else {}
-    model = whole.get('model', whole)
-    outer = [whole]
-    while isinstance(model, dict) and model.get('type') == 'NSTDistiller':
-        outer.append(model)
-        model = model.get('student')
-    if not isinstance(model, dict) or 'type' not in model:
-        raise UserError(
-            f'teacher.config is {config!r:.80}, expected the path of a config, '
-            "'mmdet::…' or a model dict with a type"
-        )
-    for one in reversed(outer):  # where the detector has none, the nearest counts
-        if one.get('data_preprocessor') is not None:
-            model = {'data_preprocessor': one['data_preprocessor'], **model}
-    return ConfigDict(model)
-
-
-def check_teacher(cfg: dict) -> None:
-    """Check the ``teacher`` option of a distiller before anything is loaded.
-
-    Raises:
-        UserError: Where it has no config or no checkpoint, or a key that nothing reads.
-    """
-    if not isinstance(cfg, dict):
-        raise OptionError(f'teacher is {cfg!r:.80}, expected dict(config=…, checkpoint=…)')
-    check_keys(cfg, list(signature(Teacher).parameters), 'teacher')
-    if 'config' not in cfg:
-        raise OptionError('teacher has no config: give a path, an mmdet::… name or a model dict')
-    if not isinstance(cfg['config'], str):
-        detector_config(cfg['config'])
-    checkpoint = cfg.get('checkpoint')
-    if not checkpoint:
-        raise OptionError(
-            'teacher has no checkpoint, and an untrained teacher teaches nothing: give the path or '
-            f"URL of its weights, or checkpoint='{RANDOM}' if that is what you want"
-        )
-    if not isinstance(checkpoint, (str, PathLike)):
-        raise OptionError(f'teacher.checkpoint is {checkpoint!r:.80}, expected a path or URL')
-    if cfg.get('sha256') is not None:
-        with within('teacher.sha256'):
-            check_spelling(cfg['sha256'])
-    _check_speed(cfg)
-
-
-def _check_speed(cfg: dict) -> None:
-    """Check the options that decide how fast a teacher runs."""
-    for option, values in dict(
-        fuse=(True, False),
-        channels_last=(True, False, None),
-        precision=(*PRECISIONS, None),
-        own_stream=(True, False),
-    ).items():
-        value = cfg.get(option, values[0])
-        if not any(value is one or (isinstance(value, str) and value == one) for one in values):
-            *others, last = map(repr, values)
-            raise OptionError(
-                f'teacher.{option} is {value!r:.80}, expected {", ".join(others)} or {last}'
-            )
-    cache, limit = cfg.get('cache'), cfg.get('cache_gib', 1)
-    if cache is not None and not (isinstance(cache, (str, PathLike)) and str(cache)):
-        raise OptionError(f'teacher.cache is {cache!r:.80}, expected a folder')
-    is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
-    if not (is_number and 0 < limit < math.inf):
-        raise OptionError(f'teacher.cache_gib is {limit!r:.80}, expected a number above 0')
 
 
 def _maps_per_image(features: object, count: int) -> list[Tensor]:

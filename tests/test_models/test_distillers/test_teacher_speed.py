@@ -7,7 +7,8 @@ from torch import nn
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.tap import Tap
-from nst_det.models.distillers.teacher import Teacher, check_teacher
+from nst_det.models.distillers.teacher import Teacher
+from nst_det.models.distillers.teacher_options import check_teacher
 
 CONFIG = dict(
     type='RetinaNet',
