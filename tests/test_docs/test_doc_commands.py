@@ -367,6 +367,7 @@ SCENES = {
     'benchmarks': [
         Step('make bench', makes='work_dirs/bench/bench.json'),
         Step('OMP_NUM_THREADS=1 make bench', says='how time grows'.capitalize()),
+        Step('.venv/bin/python -m benchmarks.teacher_pass', says='from its cache'),
         Step(  # mmrazor itself is not installed
             '.venv/bin/python -m benchmarks.against_mmrazor MMRAZOR',
             put={'MMRAZOR': '--help'},
