@@ -345,6 +345,11 @@ SCENES = {
         ),
         Step('pip install tensorboard', more='--dry-run', says='already satisfied'),
         Step('pip install wandb', more='--dry-run', says='already satisfied'),
+        Step(
+            "pip install '.[mmdet,report]'",
+            more='--no-build-isolation --dry-run',
+            says='Would install',
+        ),
         Step("pip install '.[mmdet]'", more='--no-build-isolation --dry-run', says='Would install'),
         Step(
             'make PYTHON=python3.11 demo',
@@ -355,8 +360,15 @@ SCENES = {
         Step('make test', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
         Step('make test-all', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
         Step('.venv/bin/python -m pytest tests/test_package.py -k version -s', says='1 passed'),
+        # Long runs of tests that `make test-all` runs as well: here it is seen that there are any.
         Step(
             'pytest -m slow tests/test_tools/test_kill_and_resume.py',
+            put={'tests/': f'{ROOT}/tests/'},
+            more='--collect-only -q',
+            says='::',
+        ),
+        Step(
+            'pytest -s -m slow tests/test_engine/test_leaks.py',
             put={'tests/': f'{ROOT}/tests/'},
             more='--collect-only -q',
             says='::',
