@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -17,10 +18,17 @@ from nst_det.layers import build_detector
 @pytest.fixture
 def student(distilled):
     cfg, checkpoint = distilled()
-    return load_student(plain_config(cfg), checkpoint)
+    student = load_student(plain_config(cfg), checkpoint)
+    student.roi_head.bbox_head.fc_cls.weight.data.mul_(0.2)  # where scores are 1.0, they are equal
+    return student
 
 
 def test_the_graph_detects_what_the_student_does_on_images_it_was_not_made_of(student, tmp_path):
+    # So that neither proposals nor detections are always as many as may be.
+    student.rpn_head.test_cfg.nms.iou_threshold = 0.2
+    student.roi_head.test_cfg.score_thr = 0.4
+    regions = []
+    student.roi_head.bbox_head.register_forward_pre_hook(lambda head, x: regions.append(len(x[0])))
     file = tmp_path / 'student.onnx'
     assert write_onnx(student, read_image(student, (64, 80)), file) < 0.01
     assert {one.domain for one in onnx.load(file).opset_import} == {''}  # standard operators only
@@ -38,7 +46,20 @@ def test_the_graph_detects_what_the_student_does_on_images_it_was_not_made_of(st
             found = student.test_step(data)[0].pred_instances.numpy()
         assert largest_difference(given, (found.bboxes, found.scores, found.labels)) < 0.01
         counts.add(len(given[1]))
-    assert len(counts) > 1  # the number of detections is no constant of the graph
+    # Neither number is a constant of the graph.
+    assert len(counts) > 1
+    assert len(set(regions)) > 1
+
+
+def test_detections_are_compared_whatever_their_order():
+    boxes, scores = np.array([[0.0, 0, 8, 8], [1, 1, 9, 9]]), np.array([0.5, 0.6])
+    labels = np.array([0, 1])
+    same = boxes, scores, labels
+    assert largest_difference(same, [one[::-1] for one in same]) == 0
+    assert largest_difference(same, (boxes + 0.5, scores, labels)) == 0.5
+    assert largest_difference(same, (boxes, scores, 1 - labels)) == 1.0  # to the other box
+    assert largest_difference(same, [one[:1] for one in same]) == np.inf
+    assert largest_difference([one[:0] for one in same], [one[:0] for one in same]) == 0
 
 
 @pytest.mark.slow
