@@ -104,6 +104,34 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_shape(parser: argparse.ArgumentParser, purpose: str = '') -> None:
+    """Add ``--shape``, the size of an image.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+        purpose (str): What the image is for, as the help says it. Defaults to nothing.
+    """
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        default=[600, 1000],
+        metavar=('HEIGHT', 'WIDTH'),
+        help=f'size of the image{purpose}, in pixels (600 1000)',
+    )
+
+
+def check_shape(parser: argparse.ArgumentParser, shape: list[int]) -> None:
+    """End the tool where ``--shape`` is no size.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+        shape (list[int]): What was given.
+    """
+    if min(shape) < 1:
+        parser.error(f'--shape is {shape}, expected two sizes of at least 1')
+
+
 def change(cfg: Config, options: dict) -> None:
     """Make the changes that ``--cfg-options`` asks for.
 

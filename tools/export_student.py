@@ -15,7 +15,7 @@ from torch import nn
 
 import nst_det  # noqa: F401  registers what the configs name
 from nst_det.checkpoints import load_exactly
-from nst_det.command_line import add_changes, change, run
+from nst_det.command_line import add_changes, add_shape, change, check_shape, run
 from nst_det.configs import load_config
 from nst_det.deployment import (
     StudentFiles,
@@ -55,21 +55,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--image', help='an image on which the student detects something, for --onnx (noise)'
     )
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        default=[600, 1000],
-        metavar=('HEIGHT', 'WIDTH'),
-        help='size of the image for --onnx and for the costs, in pixels (600 1000)',
-    )
+    add_shape(parser, ' for --onnx and for the costs')
     parser.add_argument(
         '--repeats', type=int, default=10, help='predictions to time; 0 leaves out the costs (10)'
     )
     add_changes(parser)
     args = parser.parse_args()
-    if min(args.shape) < 1:
-        parser.error(f'--shape is {args.shape}, expected two sizes of at least 1')
+    check_shape(parser, args.shape)
     if args.repeats < 0:
         parser.error(f'--repeats is {args.repeats}, expected 0 or more')
     return args

@@ -3,7 +3,7 @@
 import argparse
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import run
+from nst_det.command_line import add_shape, check_shape, run
 from nst_det.layer_table import pair_table, summary, table
 from nst_det.layers import build_detector, canvas_of, list_layers
 
@@ -12,20 +12,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or package::name')
     parser.add_argument('other', nargs='?', help='a second one, such as the teacher, to compare')
-    parser.add_argument(
-        '--shape',
-        type=int,
-        nargs=2,
-        default=[600, 1000],
-        metavar=('HEIGHT', 'WIDTH'),
-        help='size of the image, in pixels',
-    )
+    add_shape(parser)
     parser.add_argument(
         '--all', action='store_true', help='every module, not only stages, blocks and necks'
     )
     args = parser.parse_args()
-    if min(args.shape) < 1:
-        parser.error(f'--shape is {args.shape}, expected two sizes of at least 1')
+    check_shape(parser, args.shape)
     return args
 
 
