@@ -1,6 +1,7 @@
 """Measure what NST costs: `make bench`. A table, the figures as JSON, and a plot."""
 
 import argparse
+import copy
 import json
 import math
 import os
@@ -115,6 +116,7 @@ def measure_growth(turns: int, device: str) -> list[dict]:
 def measure_step(turns: int, device: str) -> list[dict]:
     """A training step of configs/voc_small, plain and distilled, and what the difference is."""
     model = distiller(device)
+    first = copy.deepcopy(model.student).to(memory_format=torch.contiguous_format)
     data = batch(2, device)
     student_map = torch.rand((2, 144, 20, 20), device=device).requires_grad_()
     teacher_map = torch.rand((2, 288, 20, 20), device=device)
@@ -129,6 +131,7 @@ def measure_step(turns: int, device: str) -> list[dict]:
 
     ways = {
         'plain step': lambda: step(model.student, data),
+        'plain step, channels first': lambda: step(first, data),
         'distilled step': lambda: step(model, data),
         'teacher to its tap': teach,
         'NST alone': nst,

@@ -8,6 +8,7 @@ import argparse
 import copy
 import platform
 import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,7 @@ from benchmarks.timing import medians
 from benchmarks.training_step import CONFIG, batch
 from nst_det.command_line import run
 from nst_det.configs import load_config
+from nst_det.engine.hooks.channels_last_hook import lay_out_channels_last
 from nst_det.errors import UserError
 from nst_det.models.losses import PolynomialKernel, nst_mmd2
 
@@ -99,20 +101,22 @@ def mmrazors(cfg: dict, loss: dict) -> BaseModel:
     )
 
 
-def ours(cfg: dict, loss: dict) -> BaseModel:
+def ours(cfg: dict, loss: dict, **options) -> BaseModel:
     """The config's distiller with another loss at its first tap, its teacher untrained."""
     cfg = copy.deepcopy(cfg)
-    cfg.teacher.checkpoint = 'random'
+    cfg.teacher.update(checkpoint='random', **options)
     cfg.monitor_interval = 0
     cfg.transfers = [dict(layer=cfg.transfers[0].layer, loss=loss)]
     return MODELS.build(cfg)
 
 
-def stepper(model: BaseModel, data: dict, device: str):
+def stepper(model: BaseModel, data: dict, device: str, channels_last: bool):
     """A whole training step: preprocessing, forward, backward and the optimizer."""
     torch.manual_seed(0)
     model.init_weights()
     model.to(device)
+    if channels_last:
+        lay_out_channels_last(model)
     model.train()
     weights = [one for one in model.parameters() if one.requires_grad]
     optimizer = OptimWrapper(torch.optim.SGD(weights, lr=1e-4, momentum=0.9))
@@ -139,16 +143,29 @@ def main() -> None:
     made = batch(2, 'cpu', args.side)
     data = dict(inputs=list(made['inputs']), data_samples=made['data_samples'])
     nst = dict(type='NSTLoss', loss_weight=50.0)
-    models = {
-        PLAIN: MODELS.build(copy.deepcopy(cfg.student)),
-        OURS: ours(cfg, nst),
-        'nst_det, AT': ours(cfg, dict(type='ATLoss', loss_weight=1.0, mode='code')),
-        'mmrazor, AT': mmrazors(cfg, dict(type='ATLoss')),
-        "mmrazor, NST by nst_det's loss": mmrazors(cfg, dict(type=NST, mmd2=nst_mmd2)),
-        'mmrazor, NST by the broadcast': mmrazors(cfg, dict(type=NST, mmd2=broadcast)),
-    }
-    ways = {name: stepper(model, data, device) for name, model in models.items()}
-    times = medians(ways, args.turns, device)
+    last, first = True, False  # how the student's channels are laid out
+    with tempfile.TemporaryDirectory() as cache:
+        ways = {
+            PLAIN: (MODELS.build(copy.deepcopy(cfg.student)), first),
+            f'{PLAIN}, channels last': (MODELS.build(copy.deepcopy(cfg.student)), last),
+            OURS: (ours(cfg, nst), last),
+            f'{OURS}, channels first': (ours(cfg, nst), first),
+            f'{OURS}, its teacher cached': (ours(cfg, nst, cache=cache), last),
+            'nst_det, AT': (ours(cfg, dict(type='ATLoss', loss_weight=1.0, mode='code')), last),
+            'mmrazor, AT': (mmrazors(cfg, dict(type='ATLoss')), first),
+            "mmrazor, NST by nst_det's loss": (
+                mmrazors(cfg, dict(type=NST, mmd2=nst_mmd2)),
+                first,
+            ),
+            'mmrazor, NST by the broadcast': (
+                mmrazors(cfg, dict(type=NST, mmd2=broadcast)),
+                first,
+            ),
+        }
+        ways = {
+            name: stepper(model, data, device, layout) for name, (model, layout) in ways.items()
+        }
+        times = medians(ways, args.turns, device)
     rows = [['step', 'ms', '× plain step', '× nst_det']]
     for name, seconds in times.items():
         over = f'{seconds / times[PLAIN]:.2f}', f'{seconds / times[OURS]:.2f}'

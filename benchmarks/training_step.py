@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from nst_det.configs import load_config
+from nst_det.engine.hooks.channels_last_hook import lay_out_channels_last
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'voc_small' / 'nst_student.py'
 
@@ -28,7 +29,8 @@ def distiller(device: str, **options) -> nn.Module:
     cfg.monitor_interval = 0
     model = MODELS.build(cfg)
     model.init_weights()
-    return model.to(device).train()
+    lay_out_channels_last(model.to(device))  # as the config does
+    return model.train()
 
 
 def batch(size: int, device: str, side: int = 320) -> dict:

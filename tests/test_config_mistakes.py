@@ -90,7 +90,11 @@ figure_hooks = st.fixed_dictionaries(
     dict(type=st.just('PatternFigureHook')),
     optional=dict(interval=st.integers(1, 9), by_epoch=st.booleans(), image=st.just('a.jpg')),
 )
-hooks = weight_hooks | figure_hooks | st.just(dict(type='FiniteLossHook'))
+layout_hooks = st.fixed_dictionaries(
+    dict(type=st.just('ChannelsLastHook')),
+    optional=dict(devices=st.lists(st.sampled_from(['cpu', 'cuda']), min_size=1)),
+)
+hooks = weight_hooks | figure_hooks | layout_hooks | st.just(dict(type='FiniteLossHook'))
 values = st.sampled_from(
     [
         *(None, True, '', 'text', '[', 'os.system', 0, -1, 7, 2.5, -0.5, 10**400, -(10**400)),

@@ -13,6 +13,7 @@ custom_hooks = [
     dict(type='FiniteLossHook'),
     dict(type='NumClassCheckHook'),
     dict(type='EpochProgressHook'),
+    dict(type='ChannelsLastHook'),
 ]
 
 env_cfg = dict(

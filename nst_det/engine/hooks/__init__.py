@@ -1,3 +1,4 @@
+from .channels_last_hook import ChannelsLastHook
 from .checkpoint_hook import CheckpointHook
 from .epoch_progress_hook import EpochProgressHook
 from .finite_loss_hook import FiniteLossHook
@@ -6,6 +7,7 @@ from .sampler_seed_hook import DistSamplerSeedHook
 from .transfer_weight_hook import TransferWeightHook
 
 __all__ = [
+    'ChannelsLastHook',
     'CheckpointHook',
     'DistSamplerSeedHook',
     'EpochProgressHook',

@@ -6,9 +6,7 @@ import math
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
-from mmengine.structures import InstanceData
 
 CLASSES, TEMPERATURE, WEIGHT = 3, 3.0, 2.0
 COLOURS = dict(type='DetDataPreprocessor', mean=[110.0] * 3, std=[60.0] * 3, pad_size_divisor=16)
@@ -101,22 +99,6 @@ def distiller(detector):
     return model
 
 
-def batch(model):
-    """An image that fills the batch and one that is padded to the right and below."""
-    images = [torch.randint(0, 256, (3, *s), dtype=torch.uint8) for s in [(64, 96), (33, 56)]]
-    samples = []
-    for image in images:
-        size = tuple(image.shape[1:])
-        objects = InstanceData(bboxes=torch.tensor([[2.0, 2, 30, 30]]), labels=torch.tensor([1]))
-        samples.append(
-            DetDataSample(
-                gt_instances=objects,
-                metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)),
-            )
-        )
-    return model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
-
-
 def kl(p, q):
     return sum(a * math.log(a / b) for a, b in zip(p, q))
 
@@ -127,9 +109,11 @@ def softmax(row):
 
 
 @pytest.mark.parametrize('cascaded', [False, True])
-def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(cascaded):
+def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(
+    cascaded, padded_batch
+):
     model = distiller(two_stages(cascaded))
-    data = batch(model)
+    data = padded_batch(model)
     heads = model.student.roi_head.bbox_head
     extractors = model.student.roi_head.bbox_roi_extractor
     heads, extractors = (list(one) if cascaded else [one] for one in (heads, extractors))
@@ -156,14 +140,14 @@ def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(c
     assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_every_position_and_anchor_inside_an_image_counts_and_no_other():
+def test_every_position_and_anchor_inside_an_image_counts_and_no_other(padded_batch):
     model = distiller(one_stage())
     teacher, scores = model.open_teacher().detector, {}
     for name, detector in [('student', model.student), ('teacher', teacher)]:
         detector.bbox_head.retina_cls.register_forward_hook(
             lambda module, args, output, name=name: scores.update({name: output.tolist()})
         )
-    data = batch(model)
+    data = padded_batch(model)
     assert data['inputs'].shape[2:] == (64, 96)
     found = model(**data, mode='loss')['loss_kd']
 

@@ -6,8 +6,6 @@ from collections import Counter
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
 
 NST, AT, FITNET = ('NSTLoss', 'ATLoss', 'FitNetLoss')
 TO_3B = ('backbone.conv1', 'backbone.conv2', 'backbone.inception_3a', 'backbone.inception_3b')
@@ -24,24 +22,8 @@ KD = [dict(loss=dict(type='KDLoss'))]
 MAP_3B, MAP_4B = 'backbone.inception_3b', 'backbone.inception_4b'
 
 
-def batch(model):
-    """Two images, one of them padded."""
-    images = [torch.randint(0, 256, (3, 64, width), dtype=torch.uint8) for width in (96, 64)]
-    samples = []
-    for image in images:
-        size = tuple(image.shape[1:])
-        objects = InstanceData(bboxes=torch.tensor([[4.0, 4, 40, 40]]), labels=torch.tensor([1]))
-        samples.append(
-            DetDataSample(
-                gt_instances=objects,
-                metainfo=dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0)),
-            )
-        )
-    return model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
-
-
 @pytest.fixture
-def taught(tiny_distiller):
+def taught(tiny_distiller, padded_batch):
     """A distiller of some transfers, past its first batch, on which a teacher runs to its end."""
 
     def build(transfers):
@@ -50,7 +32,7 @@ def taught(tiny_distiller):
         cfg.model.transfers = transfers
         model = MODELS.build(cfg.model)
         model.init_weights()
-        data = batch(model)
+        data = padded_batch(model)
         model(**copy.deepcopy(data), mode='loss')
         return model, data
 
@@ -122,11 +104,13 @@ def test_it_runs_no_further_for_a_transfer_that_a_schedule_has_switched_off(taug
     assert not runs(model, data)
 
 
-def test_for_class_scores_alone_it_runs_no_further_on_its_first_batch_either(tiny_distiller):
+def test_for_class_scores_alone_it_runs_no_further_on_its_first_batch_either(
+    tiny_distiller, padded_batch
+):
     cfg = tiny_distiller()
     cfg.model.transfers = KD
     cfg.model.teacher.update(fuse=False, channels_last=False)  # which its first batch is tried on
     model = MODELS.build(cfg.model)
     model.init_weights()
     needed = leaves(model.open_teacher().detector, TO_4B + CLASSIFICATION)
-    assert runs(model, batch(model)) == dict.fromkeys(needed, 1)
+    assert runs(model, padded_batch(model)) == dict.fromkeys(needed, 1)
