@@ -38,11 +38,14 @@ table-demo: $(READY)
 	$(BIN)/python tools/run_table.py $(TABLE_ROWS:%=configs/shapes_table/%.py) \
 	  --teacher configs/shapes_table/teacher.py --seeds 0 1 2 3 4 --work-dir work_dirs/table_demo
 
+# One process a core, at most four, for each holds a gigabyte; a file's tests share what is made for them.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -17,7 +18,8 @@ class ChannelsLastHook(Hook):
 
     Training, validation and test alike; results stay the same to float32 rounding, and checkpoints
     fit whatever was trained without. Of an NSTDistiller it is the student: its teacher has
-    ``teacher.channels_last``.
+    ``teacher.channels_last``. A model that is spread over several processes is left as it is, and
+    the log says so: DDP has laid out its gradients by then, and would mix them up.
 
     Args:
         devices (Sequence[str]): On which types of device. Defaults to ``('cpu',)``.
@@ -35,12 +37,18 @@ class ChannelsLastHook(Hook):
             )
         self.devices = tuple(devices)
 
+    def before_run(self, runner: Runner) -> None:
+        """Say so where it will do nothing."""
+        if is_model_wrapper(runner.model):
+            runner.logger.info('ChannelsLastHook does nothing in several processes')
+
     def before_train(self, runner: Runner) -> None:
         """Lay out the kernels, which the maps follow, once all weights are there.
 
         Not before: random weights are drawn in the order that they have in memory.
         """
-        lay_out_channels_last(runner.model, self.devices)
+        if not is_model_wrapper(runner.model):
+            lay_out_channels_last(runner.model, self.devices)
 
     before_val = before_test = before_train
 
