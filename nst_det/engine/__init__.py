@@ -1,4 +1,5 @@
 from .hooks import (
+    ChannelsLastHook,
     CheckpointHook,
     DistSamplerSeedHook,
     EpochProgressHook,
@@ -9,6 +10,7 @@ from .hooks import (
 from .runner import EpochBasedTrainLoop
 
 __all__ = [
+    'ChannelsLastHook',
     'CheckpointHook',
     'DistSamplerSeedHook',
     'EpochBasedTrainLoop',
