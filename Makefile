@@ -38,8 +38,9 @@ table-demo: $(READY)
 	$(BIN)/python tools/run_table.py $(TABLE_ROWS:%=configs/shapes_table/%.py) \
 	  --teacher configs/shapes_table/teacher.py --seeds 0 1 2 3 4 --work-dir work_dirs/table_demo
 
-# One process a core, at most four, for each holds a gigabyte; a file's tests share what is made for them.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# One process a core, at most four, for each holds a gigabyte, and each with one thread; a file's tests
+# share what is made for them.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test: $(READY)
 	$(PYTEST)
