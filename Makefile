@@ -10,7 +10,7 @@ INPUTS ?= 100000
 
 .PHONY: help setup demo table-demo bench test test-all fuzz lint docs clean
 help:
-	@echo 'make demo   make a small data set, distil a detector on it, and compare (about 8 minutes)'
+	@echo 'make demo   make a small data set, distil a detector on it, and compare (7 to 20 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
 	@echo 'make test   run the tests; make test-all the slow ones too: every detector family of mmdet'
 	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
