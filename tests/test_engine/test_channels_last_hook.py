@@ -35,6 +35,14 @@ def test_a_training_is_the_same_to_rounding_with_its_channels_last(tiny_distille
     assert losses[0] == pytest.approx(expected[0], rel=1e-5)
 
 
+def test_the_teacher_goes_by_its_own_option(tiny_distiller):
+    cfg = tiny_distiller()
+    cfg.model.teacher.channels_last = False
+    runner, _, _ = trained(cfg, 'last', [dict(type='ChannelsLastHook')])
+    assert all(laid_out(runner.model))
+    assert not any(laid_out(runner.model.open_teacher().detector))
+
+
 def test_a_checkpoint_fits_a_detector_laid_out_otherwise_and_gives_the_same_map(tiny_config):
     cfg = tiny_config('student')
     cfg.train_cfg.max_epochs = 1
