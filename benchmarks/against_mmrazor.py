@@ -9,6 +9,7 @@ import copy
 import platform
 import sys
 import tempfile
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -110,7 +111,7 @@ def ours(cfg: dict, loss: dict, **options) -> BaseModel:
     return MODELS.build(cfg)
 
 
-def stepper(model: BaseModel, data: dict, device: str, channels_last: bool):
+def stepper(model: BaseModel, data: dict, device: str, channels_last: bool = False):
     """A whole training step: preprocessing, forward, backward and the optimizer."""
     torch.manual_seed(0)
     model.init_weights()
@@ -143,27 +144,19 @@ def main() -> None:
     made = batch(2, 'cpu', args.side)
     data = dict(inputs=list(made['inputs']), data_samples=made['data_samples'])
     nst = dict(type='NSTLoss', loss_weight=50.0)
-    last, first = True, False  # how the student's channels are laid out
+    first = partial(stepper, data=data, device=device)
+    last = partial(first, channels_last=True)
     with tempfile.TemporaryDirectory() as cache:
         ways = {
-            PLAIN: (MODELS.build(copy.deepcopy(cfg.student)), first),
-            f'{PLAIN}, channels last': (MODELS.build(copy.deepcopy(cfg.student)), last),
-            OURS: (ours(cfg, nst), last),
-            f'{OURS}, channels first': (ours(cfg, nst), first),
-            f'{OURS}, its teacher cached': (ours(cfg, nst, cache=cache), last),
-            'nst_det, AT': (ours(cfg, dict(type='ATLoss', loss_weight=1.0, mode='code')), last),
-            'mmrazor, AT': (mmrazors(cfg, dict(type='ATLoss')), first),
-            "mmrazor, NST by nst_det's loss": (
-                mmrazors(cfg, dict(type=NST, mmd2=nst_mmd2)),
-                first,
-            ),
-            'mmrazor, NST by the broadcast': (
-                mmrazors(cfg, dict(type=NST, mmd2=broadcast)),
-                first,
-            ),
-        }
-        ways = {
-            name: stepper(model, data, device, layout) for name, (model, layout) in ways.items()
+            PLAIN: first(MODELS.build(copy.deepcopy(cfg.student))),
+            f'{PLAIN}, channels last': last(MODELS.build(copy.deepcopy(cfg.student))),
+            OURS: last(ours(cfg, nst)),
+            f'{OURS}, channels first': first(ours(cfg, nst)),
+            f'{OURS}, its teacher cached': last(ours(cfg, nst, cache=cache)),
+            'nst_det, AT': last(ours(cfg, dict(type='ATLoss', loss_weight=1.0, mode='code'))),
+            'mmrazor, AT': first(mmrazors(cfg, dict(type='ATLoss'))),
+            "mmrazor, NST by nst_det's loss": first(mmrazors(cfg, dict(type=NST, mmd2=nst_mmd2))),
+            'mmrazor, NST by the broadcast': first(mmrazors(cfg, dict(type=NST, mmd2=broadcast))),
         }
         times = medians(ways, args.turns, device)
     rows = [['step', 'ms', '× plain step', '× nst_det']]
