@@ -160,8 +160,10 @@ def largest_difference(given: Sequence[np.ndarray], expected: Sequence[np.ndarra
         np.column_stack([boxes, scores, 1e6 * labels])
         for boxes, scores, labels in (given, expected)
     )
-    if not len(one) or len(one) != len(other):
-        return 0.0 if len(one) == len(other) else np.inf
+    if len(one) != len(other):
+        return np.inf
+    if not len(one):
+        return 0.0
     apart = np.abs(one[:, None] - other).max(axis=2)  # the order of nearly equal scores may differ
     return float(max(apart.min(axis=0).max(), apart.min(axis=1).max()))
 
