@@ -21,8 +21,8 @@ from benchmarks.teacher_pass import measure_teacher, teacher_table
 from benchmarks.timing import medians, peak_memory
 from benchmarks.training_step import batch, distiller, step
 from nst_det.models.losses import GaussianKernel, LinearKernel, PolynomialKernel, nst_mmd2
-from nst_det.models.losses.gram_mmd2 import GramMMD2, symmetric_gram
-from nst_det.models.losses.patterns import squared_norms
+from nst_det.models.losses.mmd.gram import GramMMD2, symmetric_gram
+from nst_det.models.losses.mmd.patterns import squared_norms
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt

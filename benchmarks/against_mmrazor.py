@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from benchmarks.formulations import broadcast
 from benchmarks.timing import medians
 from benchmarks.training_step import CONFIG, batch
-from nst_det.command_line import run
-from nst_det.configs import load_config
+from nst_det.cli import run
+from nst_det.config.load import load_config
 from nst_det.engine.hooks.channels_last_hook import lay_out_channels_last
 from nst_det.errors import UserError
 from nst_det.models.losses import PolynomialKernel, nst_mmd2

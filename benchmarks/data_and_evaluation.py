@@ -27,8 +27,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from terminaltables import GithubFlavoredMarkdownTable
 
 from benchmarks.timing import medians
-from nst_det.command_line import run
-from nst_det.configs import load_config
+from nst_det.cli import run
+from nst_det.config.load import load_config
 from nst_det.datasets import SHAPE_CLASSES, LoadVerifiedImage, VOCDevkitDataset, make_shapes_devkit
 from nst_det.evaluation import VOCDevkitMetric
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.timing import medians, peak_memory
 from benchmarks.training_step import batch, distiller, step
-from nst_det.command_line import run
+from nst_det.cli import run
 
 PLAIN = dict(fuse=False, channels_last=False)
 AS_LOADED, DEFAULT, CACHED = 'as loaded', 'the default', 'from its cache'

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import nn
 
-from nst_det.configs import load_config
+from nst_det.config.load import load_config
 from nst_det.engine.hooks.channels_last_hook import lay_out_channels_last
 
 CONFIG = Path(__file__).resolve().parents[1] / 'configs' / 'voc_small' / 'nst_student.py'

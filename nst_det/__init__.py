@@ -17,7 +17,7 @@ from nst_det import compat  # noqa: E402
 compat.apply()
 
 from nst_det import datasets, engine, evaluation, models  # noqa: E402
-from nst_det.environment import show_versions  # noqa: E402
+from nst_det.compat.versions import show_versions  # noqa: E402
 from nst_det.version import __version__  # noqa: E402
 
 __all__ = [

@@ -4,7 +4,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from nst_det.command_line import run
+from nst_det.cli import run
 from nst_det.errors import UserError, nearest
 
 TOOLS = Path(__file__).with_name('.mim') / 'tools'  # in a checkout a link to its tools/

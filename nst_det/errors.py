@@ -27,3 +27,15 @@ def nearest(name: str, choices: Iterable[str], count: int = 3) -> str:
     if close:
         return 'did you mean ' + ' or '.join(f"'{choice}'" for choice in close) + '?'
     return 'choose from ' + ', '.join(f"'{choice}'" for choice in choices[:20])
+
+
+def one_line(error: Exception) -> str:
+    """An error in one line.
+
+    Args:
+        error (Exception): Whatever was raised.
+
+    Returns:
+        str: Its type and its message.
+    """
+    return f'{type(error).__name__}: {" ".join(str(error).split())}'

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from locations import CONFIGS, SHARED
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -13,15 +14,13 @@ import nst_det  # noqa: F401  registers what it adds to mmdet, and supplies mmcv
 from nst_det.datasets import make_shapes_devkit
 from nst_det.models import InceptionBN
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
-
 torch.set_num_threads(1)  # the models here are too small for more
 
 
 @pytest.fixture(scope='session')
 def shared() -> Path:
     """The folder with the reference data, which a lone checkout of the repository lacks."""
-    folder = Path(__file__).resolve().parents[2] / 'shared'
+    folder = SHARED
     if not folder.is_dir():
         pytest.skip(f'no reference data: there is no folder {folder}')
     return folder

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from nst_det.models.distillers.noise_batch import noise
+from nst_det.models.distillers.taps.dummy_batch import dummy_batch
 
 
 def make_detections_distinct(detector: nn.Module) -> None:
@@ -18,6 +18,6 @@ def make_detections_distinct(detector: nn.Module) -> None:
         norm.bias.data.normal_(0, 0.2)
         norm.momentum = 1.0  # so that one batch says what mean and variance are
     with torch.no_grad():
-        detector.train()(**noise(detector, (64, 64)), mode='tensor')
+        detector.train()(**dummy_batch(detector, (64, 64)), mode='tensor')
     detector.rpn_head.rpn_cls.weight.data.normal_(0, 0.1)
     detector.roi_head.bbox_head.fc_cls.weight.data.normal_(0, 0.05)

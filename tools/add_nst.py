@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import run
-from nst_det.nst_config import Addition, add_nst, parse_pair
+from nst_det.apis.add_nst import Addition, add_nst, parse_pair
+from nst_det.cli import run
 
 KERNELS = {
     'poly': dict(type='PolynomialKernel', degree=2, offset=0.0),

@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nst_det.command_line import run
+from nst_det.cli import run
 from nst_det.errors import UserError
+from nst_det.fileio.atomic import write_atomically
 from nst_det.models import InceptionBN
-from nst_det.models.backbones.inception_tables import VARIANTS
-from nst_det.models.backbones.published_weights import (
+from nst_det.models.backbones.inception_bn.published_weights import (
     OWN,
     fold_normalisation,
     normalisation,
     read_published,
 )
-from nst_det.whole_files import write_whole
+from nst_det.models.backbones.inception_bn.specs import VARIANTS
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,7 +74,7 @@ def main() -> None:
         print(f'the file ends early, it does not hold {", ".join(missing)}')
     content = io.BytesIO()
     torch.save(dict(state_dict=weights, meta=dict(source=args.input, variant=variant)), content)
-    write_whole(output, content.getvalue())
+    write_atomically(output, content.getvalue())
     print(f'written: {output}')
 
 

@@ -7,7 +7,7 @@ import time
 from itertools import count
 from pathlib import Path
 
-from nst_det.command_line import run
+from nst_det.cli import run
 from nst_det.datasets import SHAPE_CLASSES, VOCDevkitDataset, make_shapes_devkit
 from nst_det.experiments import Tested, ToolCalls, train_and_test
 from nst_det.visualization import draw_comparison

@@ -14,22 +14,16 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.checkpoints import load_exactly
-from nst_det.command_line import add_changes, add_shape, change, check_shape, run
-from nst_det.configs import load_config
-from nst_det.deployment import (
-    StudentFiles,
-    check_onnx,
-    cost_table,
-    fuse_batch_norms,
-    load_student,
-    measure_costs,
-    plain_config,
-    read_image,
-    write_onnx,
-    write_student,
-)
-from nst_det.layers import build_detector
+from nst_det.apis.build import build_detector
+from nst_det.apis.export_onnx import check_onnx, read_image, write_onnx
+from nst_det.apis.export_student import StudentFiles, load_student, write_student
+from nst_det.apis.measure_cost import cost_table, measure_costs
+from nst_det.cli import add_changes, add_shape, check_shape, run
+from nst_det.config.load import load_config
+from nst_det.config.plain import plain_config
+from nst_det.config.settings import change
+from nst_det.fileio.state_dict import load_strictly
+from nst_det.models.layers.fold_batch_norm import fuse_batch_norms
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,7 +94,7 @@ def print_costs(cfg: Config, student: nn.Module, args: argparse.Namespace) -> No
     if teacher is not None:
         detectors['teacher'] = build_detector(teacher.config)
         if Path(teacher.checkpoint).is_file():
-            load_exactly(detectors['teacher'], teacher.checkpoint, 'teacher')
+            load_strictly(detectors['teacher'], teacher.checkpoint, 'teacher')
         else:
             print(f'The teacher is measured without its weights: no file {teacher.checkpoint}')
     device = torch.device(get_device())

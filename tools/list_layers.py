@@ -3,9 +3,11 @@
 import argparse
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import add_shape, check_shape, run
-from nst_det.layer_table import pair_table, summary, table
-from nst_det.layers import build_detector, canvas_of, list_layers
+from nst_det.apis.build import build_detector
+from nst_det.apis.layer_table import pair_table, summary, table
+from nst_det.apis.list_layers import list_layers
+from nst_det.cli import add_shape, check_shape, run
+from nst_det.models.distillers.taps.dummy_batch import padded_shape
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +27,7 @@ def main() -> None:
     args = parse_args()
     configs = [args.config] if args.other is None else [args.config, args.other]
     detectors = [build_detector(config) for config in configs]
-    canvas = canvas_of(args.shape, *detectors)
+    canvas = padded_shape(args.shape, *detectors)
     passes = [list_layers(detector, canvas) for detector in detectors]
     for config, forward in zip(configs, passes):
         print(f'{config}\n{summary(forward)}')

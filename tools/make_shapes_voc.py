@@ -2,7 +2,7 @@
 
 import argparse
 
-from nst_det.command_line import run
+from nst_det.cli import run
 from nst_det.datasets import make_shapes_devkit
 
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 import nst_det  # noqa: F401  before mmdet: it supplies mmcv's ops
-from nst_det.command_line import run
-from nst_det.datasets.voc_archives import ARCHIVES, prepare_devkit
+from nst_det.cli import run
 from nst_det.datasets.voc_check import check_devkit
+from nst_det.datasets.voc_download import ARCHIVES, prepare_devkit
 from nst_det.errors import UserError
 
 SHOWN = 20

@@ -10,9 +10,9 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import run
+from nst_det.cli import run
 from nst_det.errors import UserError
-from nst_det.report import read_runs, write_report
+from nst_det.experiments.report import read_runs, write_report
 
 
 def parse_args() -> argparse.Namespace:

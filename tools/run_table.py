@@ -19,19 +19,20 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nst_det.command_line import add_changes, change, run
-from nst_det.configs import load_config
+from nst_det.cli import add_changes, run
+from nst_det.config.load import load_config
+from nst_det.config.settings import change
 from nst_det.errors import UserError, nearest
 from nst_det.experiments import (
     ResultsTable,
     Row,
     Trial,
-    common_test,
     draw_table,
     paper_rows,
     run_trials,
+    shared_protocol,
 )
-from nst_det.whole_files import write_whole
+from nst_det.fileio.atomic import write_atomically
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -92,7 +93,7 @@ def main() -> None:
     teacher = args.teacher and teacher_trial(args.teacher, args.cfg_options, work_dir)
     if teacher and (teacher.method in methods.values() or teacher.folder.name in configs):
         raise UserError(f"a row is called '{teacher.method}', as the teacher is")
-    test = common_test({**configs, **({teacher.method: teacher.cfg} if teacher else {})})
+    test = shared_protocol({**configs, **({teacher.method: teacher.cfg} if teacher else {})})
     paper = paper_rows(test) if args.paper else {}
     rows = {method: Row(method) for method in methods.values()}
 
@@ -213,8 +214,8 @@ def lock(folder: Path) -> Iterator[int]:
 
 def write(table: ResultsTable, folder: Path) -> None:
     """Write the table in its three forms."""
-    write_whole(folder / 'table.md', table.markdown().encode())
-    write_whole(folder / 'table.csv', table.csv().encode())
+    write_atomically(folder / 'table.md', table.markdown().encode())
+    write_atomically(folder / 'table.csv', table.csv().encode())
     draw_table(table, folder / 'table.png')
 
 

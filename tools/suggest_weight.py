@@ -11,10 +11,11 @@ import math
 from mmengine.logging import MMLogger
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import add_changes, change, run
-from nst_det.configs import load_config
+from nst_det.apis.suggest_weight import Measurement, measure, table
+from nst_det.cli import add_changes, run
+from nst_det.config.load import load_config
+from nst_det.config.settings import change
 from nst_det.errors import UserError
-from nst_det.weight_suggestion import Measurement, measure, table
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,9 +13,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from nst_det.checkpoints import check_fit, read_state_dict
-from nst_det.command_line import add_config_options, config_from, run
+from nst_det.cli import add_config_options, config_from, run
 from nst_det.errors import UserError
+from nst_det.fileio.state_dict import check_fit, read_state_dict
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,12 +10,17 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.checkpoints import check_fit, read_state_dict
-from nst_det.command_line import add_config_options, config_from, run
-from nst_det.engine.runner import bare_model
+from nst_det.cli import add_config_options, config_from, run
+from nst_det.engine.runner import unwrap_model
+from nst_det.engine.runner.check_strategy import check_parallel
+from nst_det.engine.runner.resume import (
+    check_resumable,
+    last_note,
+    latest_training,
+    resume_with_clear_errors,
+)
 from nst_det.errors import UserError
-from nst_det.parallel import check_parallel
-from nst_det.resuming import check_resumable, last_note, latest_training, resume_plainly
+from nst_det.fileio.state_dict import check_fit, read_state_dict
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,7 +63,7 @@ def main() -> None:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     if cfg.get('load_from'):
         check_weights(runner, cfg.load_from)
-    resume_plainly(runner)
+    resume_with_clear_errors(runner)
     runner.train()
 
 
@@ -89,7 +94,7 @@ def check_weights(runner: Runner, path: str) -> None:
         UserError: Where a training to be resumed is of another architecture, or hardly any weight
             of a checkpoint to start from fits.
     """
-    model = bare_model(runner)
+    model = unwrap_model(runner)
     weights = read_state_dict(path)
     if runner.cfg.get('resume'):
         check_fit(model, weights, path, 'detector')

@@ -13,10 +13,11 @@ from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
 import nst_det  # noqa: F401  registers what the configs name
-from nst_det.command_line import add_changes, change, run
-from nst_det.configs import load_config
+from nst_det.apis.compare_students import compare_students
+from nst_det.cli import add_changes, run
+from nst_det.config.load import load_config
+from nst_det.config.settings import change
 from nst_det.errors import UserError
-from nst_det.pattern_comparison import compare_students
 from nst_det.visualization import write_figures
 
 

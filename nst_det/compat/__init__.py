@@ -4,20 +4,20 @@ One module a shim; its docstring says which upstream problem it answers and when
 """
 
 from . import (
-    checkpoints,
+    atomic_checkpoints,
     cpu_distributed,
-    data_workers,
     mmcv_ops,
     shipped_configs,
-    whole_checkpoints,
+    weights_only,
+    worker_signals,
 )
 
 
 def apply() -> None:
     """Install the shims, each where it is needed. Calling it again changes nothing."""
     mmcv_ops.apply()
-    checkpoints.apply()
+    weights_only.apply()
     cpu_distributed.apply()
-    data_workers.apply()
+    worker_signals.apply()
     shipped_configs.apply()
-    whole_checkpoints.apply()
+    atomic_checkpoints.apply()

@@ -3,9 +3,9 @@
 from .shape_pictures import SHAPE_CLASSES
 from .shapes_devkit import make_shapes_devkit
 from .transforms import LoadVerifiedImage
-from .voc_archives import prepare_devkit
 from .voc_check import check_devkit
 from .voc_devkit import VOCDevkitDataset
+from .voc_download import prepare_devkit
 
 __all__ = [
     'SHAPE_CLASSES',

@@ -17,7 +17,7 @@ from nst_det.errors import UserError, nearest
 
 from .shape_pictures import SHAPE_CLASSES
 from .voc_annotation import read_annotation
-from .voc_archives import ARCHIVES
+from .voc_download import ARCHIVES
 
 
 @DATASETS.register_module()

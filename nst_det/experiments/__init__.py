@@ -1,23 +1,23 @@
 """Experiments of many trainings: trials, and the table that their results make."""
 
-from .common_test import CommonTest, common_test
+from .protocol import Protocol, shared_protocol
 from .results_table import ResultsTable, Row, paper_rows
-from .table_picture import draw_table
-from .train_and_test import Tested, ToolCalls, train_and_test
+from .run_trials import run_trials
+from .table_figure import draw_table
+from .tool_calls import Tested, ToolCalls, train_and_test
 from .trial import Result, Trial
-from .trial_queue import run_trials
 
 __all__ = [
-    'CommonTest',
+    'Protocol',
     'Result',
     'ResultsTable',
     'Row',
     'Tested',
     'ToolCalls',
     'Trial',
-    'common_test',
     'draw_table',
     'paper_rows',
     'run_trials',
+    'shared_protocol',
     'train_and_test',
 ]

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from nst_det.errors import UserError, nearest
 from nst_det.evaluation import PairedGain, paired_gain
-from nst_det.experiments.common_test import CommonTest
+from nst_det.experiments.protocol import Protocol
 from nst_det.experiments.trial import Result
 
 PAPER = 'arXiv 1707.01219'
@@ -242,11 +242,11 @@ class ResultsTable:
         return out.getvalue()
 
 
-def paper_rows(test: CommonTest) -> dict[str, dict[str, float]]:
+def paper_rows(test: Protocol) -> dict[str, dict[str, float]]:
     """The paper's table 4.
 
     Args:
-        test (CommonTest): The test of the table that it is put beside.
+        test (Protocol): The test of the table that it is put beside.
 
     Returns:
         dict[str, dict[str, float]]: By method, ``'mAP'`` and the AP of each class, in percent.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from nst_det.command_line import RUNNER_KEYS
-from nst_det.configs import load_config
+from nst_det.config.load import load_config
+from nst_det.config.settings import RUNNER_KEYS
 from nst_det.errors import UserError
-from nst_det.experiments.train_and_test import ToolCalls, train_and_test
-from nst_det.whole_files import write_whole
+from nst_det.experiments.tool_calls import ToolCalls, train_and_test
+from nst_det.fileio.atomic import write_atomically
 
 
 @dataclass
@@ -130,12 +130,12 @@ class Trial:
         """
         started = time.time()
         if not (self.begun and self.config.is_file()):
-            write_whole(self.config, self.cfg.pretty_text.encode())
+            write_atomically(self.config, self.cfg.pretty_text.encode())
         call = ToolCalls(self.tools, self.log, environment, keep_open)
         tested = train_and_test(call, self.config, self.work_dir, resume=True)
         seconds = time.time() - started
         result = Result(tested.mAP, tested.aps, str(tested.checkpoint), seconds)
-        write_whole(self.result_file, f'{json.dumps(asdict(result), indent=1)}\n'.encode())
+        write_atomically(self.result_file, f'{json.dumps(asdict(result), indent=1)}\n'.encode())
         return result
 
 

@@ -10,7 +10,7 @@ from .losses import (
     NSTLoss,
     PolynomialKernel,
 )
-from .shared_heads import InceptionBNTail
+from .roi_heads import InceptionBNTail
 
 __all__ = [
     'ATLoss',

@@ -12,7 +12,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw, ImageFont
 
-from nst_det.evaluation.prediction_file import read_predictions
+from nst_det.fileio.predictions import read_predictions
 
 TITLE_HEIGHT = 26
 GAP = 6

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
-from nst_det.models.distillers.map_area import strides_of_map
-from nst_det.models.distillers.map_transfer import MapTransfer
-from nst_det.models.distillers.tap import record
-from nst_det.models.distillers.transfer import Batch
+from nst_det.models.distillers.taps.geometry import strides_of_map
+from nst_det.models.distillers.taps.recorder import record
+from nst_det.models.distillers.transfers.base import Batch
+from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
 from nst_det.models.losses import Kernel, PolynomialKernel, nst_mmd2
 
 
@@ -84,7 +84,7 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
     Raises:
         UserError: Where the distiller has no such transfer, or a layer does not run.
     """
-    transfers = [one for one in distiller.transfers if isinstance(one, MapTransfer)]
+    transfers = [one for one in distiller.transfers if isinstance(one, FeatureTransfer)]
     if not transfers:
         raise UserError('the distiller has no transfer between two layers: nothing to look at')
     training = distiller.training
@@ -92,10 +92,10 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
     try:
         inputs = distiller.data_preprocessor(pseudo_collate([data]), False)
         images, samples = inputs['inputs'], inputs['data_samples']
-        lesson = distiller.open_teacher()(
+        teacher_output = distiller.open_teacher()(
             images, samples, distiller.data_preprocessor, [one.teacher_tap for one in transfers]
         )
-        lesson.wait()
+        teacher_output.wait()
         taps = [one.student_tap for one in transfers]
         with record(distiller.student, taps, 'student', stop_early=True) as tapped:
             distiller.student(images, samples, mode='tensor')
@@ -107,7 +107,7 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
     picture = mmcv.imresize(picture, (width, height))
     views = []
     for transfer, one in zip(transfers, tapped):
-        student_map, teacher_map, mask = transfer.pair(one, batch, lesson)
+        student_map, teacher_map, mask = transfer.pair(one, batch, teacher_output)
         size = student_map.shape[2:]
         rows, columns = size if mask is None else (mask.any(3).sum(), mask.any(2).sum())
         crop = [m[0, :, :rows, :columns].float().cpu() for m in (teacher_map, student_map)]

@@ -28,10 +28,11 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from nst_det import checkpoint_files, checkpoints, compat
+from nst_det.compat import weights_only
 from nst_det.datasets import voc_annotation
 from nst_det.errors import UserError
-from nst_det.models.backbones import mxnet_params
+from nst_det.fileio import checkpoint, state_dict
+from nst_det.models.backbones.inception_bn import mxnet_params
 
 FORBIDDEN = ('os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'subprocess.Popen', 'socket.')
 MEMORY = 16 * 2**30  # bytes of address space, so that what asks for too much is refused
@@ -48,7 +49,7 @@ def read_annotation(content: bytes, folder: Path) -> None:
 def read_checkpoint(content: bytes, folder: Path) -> None:
     path = folder / 'some.pth'
     path.write_bytes(content)
-    checkpoints.read_state_dict(str(path))
+    state_dict.read_state_dict(str(path))
 
 
 def read_mxnet(content: bytes, folder: Path) -> None:
@@ -324,7 +325,7 @@ def with_atheris(reader: str, count: int, seed: int, log: Path) -> None:
     """Let atheris make the inputs; it ends the process."""
     import atheris
 
-    code = (voc_annotation, checkpoint_files, checkpoints, compat.checkpoints, mxnet_params)
+    code = (voc_annotation, checkpoint, state_dict, weights_only, mxnet_params)
     unpickler = torch._weights_only_unpickler
     for owner in (*code, mxnet_params._Reader, unpickler, unpickler.Unpickler):
         for function in list(vars(owner).values()):

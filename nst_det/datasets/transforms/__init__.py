@@ -1,5 +1,5 @@
 """Steps of the data pipeline."""
 
-from .load_verified_image import LoadVerifiedImage
+from .loading import LoadVerifiedImage
 
 __all__ = ['LoadVerifiedImage']

@@ -17,9 +17,9 @@ from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 
-from nst_det.engine.runner.bare_model import bare_model
+from nst_det.engine.runner.unwrap_model import unwrap_model
 from nst_det.errors import UserError
-from nst_det.whole_files import write_whole
+from nst_det.fileio.atomic import write_atomically
 
 INTERRUPTED = 'interrupted.pth'
 TERMINATED = 128 + signal.SIGTERM  # the exit status of a process that SIGTERM ended
@@ -86,7 +86,7 @@ class CheckpointHook(_CheckpointHook):
         if 'optimizer' in checkpoint and get_world_size() == 1:
             gradients = {
                 name: parameter.grad.cpu()
-                for name, parameter in bare_model(runner).named_parameters()
+                for name, parameter in unwrap_model(runner).named_parameters()
                 if parameter.grad is not None
             }
             if gradients:
@@ -97,7 +97,7 @@ class CheckpointHook(_CheckpointHook):
         if not runner._resume:
             return
         gradients = checkpoint.get('gradients', {})
-        for name, parameter in bare_model(runner).named_parameters():
+        for name, parameter in unwrap_model(runner).named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)
         self.validates_first = checkpoint['meta'].get('validation_cut', False)
@@ -134,7 +134,7 @@ class CheckpointHook(_CheckpointHook):
                 **self.args,
             )
             if is_main_process():
-                write_whole(note, self.file_backend.join_path(self.out_dir, name).encode())
+                write_atomically(note, self.file_backend.join_path(self.out_dir, name).encode())
         except OSError as error:
             last = note.read_text() if note.is_file() else 'none'
             raise UserError(
@@ -222,7 +222,7 @@ def checkpoint_bytes(runner: Runner) -> int:
     Returns:
         int: Bytes: the weights, as many again for an EMA, and what the optimizer keeps.
     """
-    model = bare_model(runner)
+    model = unwrap_model(runner)
     size = sum(value.nbytes for value in model.state_dict().values())
     size += size * sum(isinstance(hook, EMAHook) for hook in runner.hooks)
     options = getattr(getattr(runner.optim_wrapper, 'optimizer', None), 'defaults', {})

@@ -7,10 +7,10 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nst_det.engine.runner.bare_model import bare_model
+from nst_det.engine.runner.unwrap_model import unwrap_model
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
-from nst_det.models.losses.finite import check_finite
+from nst_det.models.distillers.check_finite import check_finite
 
 SKIPPED = 'skipped_iterations'
 MOST_LEFT_OUT = 50  # steps in succession, in which GradScaler's scale falls from 2^16 to 2^-34
@@ -50,7 +50,7 @@ class FiniteLossHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Stand in front of the optimizer."""
         wrapper = runner.optim_wrapper
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         if isinstance(model, NSTDistiller):
             model.stops_where_not_finite = not self.max_skips
         self.names = {id(value): name for name, value in model.named_parameters()}

@@ -8,8 +8,8 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nst_det.building import checked_options
-from nst_det.engine.runner.bare_model import bare_model
+from nst_det.config.options import checked_options
+from nst_det.engine.runner.unwrap_model import unwrap_model
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
 
@@ -64,7 +64,7 @@ class PatternFigureHook(Hook):
         # Matplotlib, scikit-learn and SciPy are loaded where they are asked for alone.
         from nst_det.visualization import load_image, view_layers
 
-        self.distiller = bare_model(runner)
+        self.distiller = unwrap_model(runner)
         if not isinstance(self.distiller, NSTDistiller):
             raise UserError(
                 'PatternFigureHook draws the transfers of an NSTDistiller, and the model is a '

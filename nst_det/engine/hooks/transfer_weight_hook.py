@@ -8,8 +8,8 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from nst_det.building import checked_options
-from nst_det.engine.runner.bare_model import bare_model
+from nst_det.config.options import checked_options
+from nst_det.engine.runner.unwrap_model import unwrap_model
 from nst_det.errors import UserError, nearest
 from nst_det.models.distillers import NSTDistiller
 
@@ -121,7 +121,7 @@ class TransferWeightHook(Hook):
             UserError: Where the model is no distiller, has no such transfer, or another hook
                 schedules it too.
         """
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         if not isinstance(model, NSTDistiller):
             raise UserError(
                 'TransferWeightHook schedules the transfers of an NSTDistiller, and the model is a '

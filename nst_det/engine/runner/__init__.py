@@ -1,4 +1,4 @@
-from .bare_model import bare_model
 from .loops import EpochBasedTrainLoop
+from .unwrap_model import unwrap_model
 
-__all__ = ['EpochBasedTrainLoop', 'bare_model']
+__all__ = ['EpochBasedTrainLoop', 'unwrap_model']

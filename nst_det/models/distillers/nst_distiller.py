@@ -12,18 +12,18 @@ from mmdet.structures import OptSampleList, SampleList
 from mmengine.logging import MessageHub, print_log
 from torch import Tensor, nn
 
-from nst_det.building import OptionError, checked_options, within
+from nst_det.config.detector import detector_config
+from nst_det.config.options import OptionError, checked_options, within
 from nst_det.errors import UserError
-from nst_det.models.distillers.detector_config import detector_config
+from nst_det.models.distillers.check_finite import check_finite
 from nst_det.models.distillers.gradient_ratio import check_interval, gradient_ratios
-from nst_det.models.distillers.noise_batch import count_channels
-from nst_det.models.distillers.teacher import Teacher
-from nst_det.models.distillers.teacher_options import check_teacher
+from nst_det.models.distillers.taps.recorder import count_channels
+from nst_det.models.distillers.teacher.options import check_teacher
+from nst_det.models.distillers.teacher.teacher import Teacher
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
-from nst_det.models.distillers.transfer import Batch, Observation, Transfer
-from nst_det.models.distillers.transfer_list import build_transfers, places
+from nst_det.models.distillers.transfers.base import Batch, Observation, Transfer
+from nst_det.models.distillers.transfers.build import build_transfers, places
 from nst_det.models.losses import FitNetLoss
-from nst_det.models.losses.finite import check_finite
 
 
 @MODELS.register_module()
@@ -155,7 +155,7 @@ class NSTDistiller(BaseDetector):
         hub = MessageHub.get_current_instance()
         self.trained_losses.follow(hub)
         if active:
-            lesson = self.open_teacher()(
+            teacher_output = self.open_teacher()(
                 batch_inputs,
                 batch_data_samples,
                 self.data_preprocessor,
@@ -167,7 +167,7 @@ class NSTDistiller(BaseDetector):
             losses = self.student.loss(batch_inputs, batch_data_samples)
         own = dict(losses)
         if active:
-            lesson.wait()
+            teacher_output.wait()
         # Each transfer reads views of its own, so that its gradient can be told from others'.
         seen = [[one.view_as(one) for one in each.tensors] for each in observed]
         batch = Batch.of(batch_inputs, batch_data_samples, self.ignore_padding)
@@ -178,7 +178,7 @@ class NSTDistiller(BaseDetector):
             )
         for transfer, each, views in zip(active, observed, seen):
             _check_reached(transfer, each)
-            loss = transfer.compare(views, each, batch, lesson)
+            loss = transfer.compare(views, each, batch, teacher_output)
             losses[transfer.name] = transfer.factor * loss
         iteration = hub.get_info('iter', 0)
         if self.stops_where_not_finite:
@@ -186,11 +186,11 @@ class NSTDistiller(BaseDetector):
             for transfer, each in zip(active, observed):
                 maps[f"the student's {transfer.layer}"] = each.tensors[0]
                 for tap in transfer.teacher_taps:
-                    maps[f"the teacher's {tap.layer}"] = lesson.maps[tap]
+                    maps[f"the teacher's {tap.layer}"] = teacher_output.maps[tap]
             paths = [str(one.get('img_path')) for one in batch_data_samples]
             check_finite(losses, iteration, maps, paths)
-        if active and lesson.cached is not None:
-            losses['teacher_cached'] = batch_inputs.new_tensor(lesson.cached)
+        if active and teacher_output.cached is not None:
+            losses['teacher_cached'] = batch_inputs.new_tensor(teacher_output.cached)
         losses.update(self._readings(iteration, own, observed, losses, seen))
         return losses
 

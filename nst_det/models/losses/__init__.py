@@ -1,25 +1,25 @@
-from .at_loss import ATLoss, attention_gap, attention_pattern
+from .at_loss import ATLoss, attention_distance, attention_pattern
+from .base import FeatureLoss, TransferLoss
 from .fitnet_loss import FitNetLoss
-from .kd_loss import KDLoss, soft_divergence
-from .kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
+from .kd_loss import KDLoss, kd_divergence
+from .mmd.kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
+from .mmd.patterns import selectivity_patterns
 from .nst_loss import NSTLoss, nst_mmd2
-from .patterns import selectivity_patterns
-from .transfer_loss import MapLoss, TransferLoss
 
 __all__ = [
     'ATLoss',
+    'FeatureLoss',
     'FitNetLoss',
     'GaussianKernel',
     'KDLoss',
     'Kernel',
     'LinearKernel',
-    'MapLoss',
     'NSTLoss',
     'PolynomialKernel',
     'TransferLoss',
-    'attention_gap',
+    'attention_distance',
     'attention_pattern',
+    'kd_divergence',
     'nst_mmd2',
     'selectivity_patterns',
-    'soft_divergence',
 ]

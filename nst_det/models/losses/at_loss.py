@@ -5,8 +5,8 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from nst_det.errors import UserError, nearest
-from nst_det.models.losses.map_pair import map_pair
-from nst_det.models.losses.transfer_loss import MapLoss
+from nst_det.models.losses.base import FeatureLoss
+from nst_det.models.losses.match_features import match_features
 
 MODES = ('paper', 'code')
 
@@ -33,7 +33,7 @@ def attention_pattern(feature_map: Tensor) -> Tensor:
     return torch.where(live, energy * torch.where(live, norm, torch.ones_like(norm)).rsqrt(), 0.0)
 
 
-def attention_gap(
+def attention_distance(
     student: Tensor, teacher: Tensor, mask: Tensor | None = None, mode: str = 'paper'
 ) -> Tensor:
     """How far apart two maps' attention is.
@@ -54,7 +54,7 @@ def attention_gap(
         Tensor: The gap of each image, `(N,)`.
     """
     with torch.autocast(student.device.type, enabled=False):
-        student, teacher = map_pair(student, teacher, mask)
+        student, teacher = match_features(student, teacher, mask)
         squared = (attention_pattern(student) - attention_pattern(teacher)).square()
         if mode == 'code':
             positions = squared.shape[1] if mask is None else mask.flatten(1).sum(1)
@@ -66,7 +66,7 @@ def attention_gap(
 
 
 @MODELS.register_module()
-class ATLoss(MapLoss):
+class ATLoss(FeatureLoss):
     r"""Activation-based attention transfer, `Paying More Attention to Attention
     <https://arxiv.org/abs/1612.03928>`_ (Zagoruyko & Komodakis 2017).
 
@@ -98,7 +98,7 @@ class ATLoss(MapLoss):
         self.coefficient = 0.5 if mode == 'paper' else 1.0
 
     def forward(self, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
-        """β (halved for ``'paper'``) times the mean over the images of :func:`attention_gap`.
+        """β (halved for ``'paper'``) times the mean over the images of :func:`attention_distance`.
 
         Args:
             student (Tensor): The student's map, `(N, C_S, H, W)`.
@@ -109,7 +109,7 @@ class ATLoss(MapLoss):
         Returns:
             Tensor: The loss, a scalar.
         """
-        gap = attention_gap(student, teacher, mask, self.mode)
+        gap = attention_distance(student, teacher, mask, self.mode)
         return self.loss_weight * self.coefficient * gap.mean()
 
     def extra_repr(self) -> str:

@@ -5,14 +5,14 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
-from nst_det.models.losses.map_pair import map_pair
-from nst_det.models.losses.transfer_loss import MapLoss
+from nst_det.models.losses.base import FeatureLoss
+from nst_det.models.losses.match_features import match_features
 
 MOST = 2**16  # channels; a larger number is a slip, and its regressor would fill the memory
 
 
 @MODELS.register_module()
-class FitNetLoss(MapLoss):
+class FitNetLoss(FeatureLoss):
     r"""Hints, `FitNets <https://arxiv.org/abs/1412.6550>`_ (Romero et al. 2015).
 
     .. math:: L = \frac{λ}{2} \cdot \mathrm{mean} (F_T − r(F_S))^2
@@ -89,7 +89,7 @@ class FitNetLoss(MapLoss):
         """
         self._check_channels(student.shape[1], teacher.shape[1])
         with torch.autocast(student.device.type, enabled=False):
-            student, teacher = map_pair(student, teacher, mask)
+            student, teacher = match_features(student, teacher, mask)
             parameter = next(self.regressor.parameters(), student)
             squared = (self.regressor(student.to(parameter)) - teacher).square()
             if mask is None:

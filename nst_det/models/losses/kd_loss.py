@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from nst_det.models.losses.transfer_loss import TransferLoss
+from nst_det.models.losses.base import TransferLoss
 
 
-def soft_divergence(
+def kd_divergence(
     student: Tensor, teacher: Tensor, temperature: float = 1.0, sigmoid: bool = False
 ) -> Tensor:
     """Kullback–Leibler divergence of the student's softened classification from the teacher's.
@@ -77,7 +77,7 @@ class KDLoss(TransferLoss):
         sigmoid: bool = False,
         regions: Tensor | float | None = None,
     ) -> Tensor:
-        """λ times the sum of the rows' :func:`soft_divergence`, divided.
+        """λ times the sum of the rows' :func:`kd_divergence`, divided.
 
         Args:
             student (Tensor): The student's class scores before softmax or sigmoid, `(R, K)`.
@@ -90,7 +90,7 @@ class KDLoss(TransferLoss):
             Tensor: The loss, a scalar.
         """
         with torch.autocast(student.device.type, enabled=False):
-            divergence = soft_divergence(student, teacher, self.temperature, sigmoid)
+            divergence = kd_divergence(student, teacher, self.temperature, sigmoid)
         divisor = max(len(student), 1) if regions is None else regions
         return self.loss_weight * divergence.sum() / divisor
 

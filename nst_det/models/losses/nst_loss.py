@@ -4,10 +4,10 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from nst_det.building import build_part
-from nst_det.models.losses.kernels import Kernel
-from nst_det.models.losses.map_pair import map_pair
-from nst_det.models.losses.transfer_loss import MapLoss
+from nst_det.config.options import build_part
+from nst_det.models.losses.base import FeatureLoss
+from nst_det.models.losses.match_features import match_features
+from nst_det.models.losses.mmd.kernels import Kernel
 
 
 def nst_mmd2(
@@ -34,12 +34,12 @@ def nst_mmd2(
     """
     with torch.autocast(student.device.type, enabled=False):
         # A zero adds nothing to a norm or an inner product.
-        student, teacher = map_pair(student, teacher, mask)
+        student, teacher = match_features(student, teacher, mask)
         return kernel.mmd2(teacher.flatten(2), student.flatten(2))
 
 
 @MODELS.register_module()
-class NSTLoss(MapLoss):
+class NSTLoss(FeatureLoss):
     r"""Neuron Selectivity Transfer, `Like What You Like <https://arxiv.org/abs/1707.01219>`_.
 
     .. math:: L = \frac{λ}{2} \cdot \frac{1}{N} \sum_n \mathrm{MMD}^2(F_T^n, F_S^n)

@@ -1,0 +1,107 @@
+"""What detectors cost to run: parameters, operations, time."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from terminaltables import AsciiTable
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from nst_det.models.distillers.taps.dummy_batch import dummy_batch, padded_shape
+
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class DetectorCost:
+    """What it costs to detect on one image.
+
+    Args:
+        parameters (int): How many numbers its weights are.
+        flops (int): Floating-point operations of a prediction, two per multiply-add, of its
+            convolutions and matrix products.
+        latency (float): The median time of a prediction, NMS included, in seconds.
+        canvas (tuple[int, int]): H and W of the image, its padding included.
+    """
+
+    parameters: int
+    flops: int
+    latency: float
+    canvas: tuple[int, int]
+
+
+@torch.no_grad()
+def measure_costs(
+    detectors: dict[str, nn.Module], shape: Sequence[int], repeats: int = 10
+) -> dict[str, DetectorCost]:
+    """Measure detectors on an image of noise, on the device that they are on.
+
+    They take turns, so that whatever else the machine does slows down all of them.
+
+    Args:
+        detectors (dict[str, nn.Module]): The detectors by name, in evaluation mode.
+        shape (Sequence[int]): The image's H and W.
+        repeats (int): How many predictions are timed of each. Defaults to 10.
+
+    Returns:
+        dict[str, DetectorCost]: The costs by name.
+    """
+    canvas = padded_shape(shape, *detectors.values())
+    batches = {name: dummy_batch(detector, canvas) for name, detector in detectors.items()}
+    times: dict[str, list[float]] = {name: [] for name in detectors}
+    for _ in tqdm(range(WARM_UP + repeats), 'predictions', leave=False):
+        for name, detector in detectors.items():
+            times[name].append(_seconds(detector, batches[name]))
+    costs = {}
+    for name, detector in detectors.items():
+        counter = FlopCounterMode(display=False)
+        with counter:
+            detector(**batches[name], mode='predict')
+        costs[name] = DetectorCost(
+            sum(parameter.numel() for parameter in detector.parameters()),
+            counter.get_total_flops(),
+            statistics.median(times[name][WARM_UP:]),
+            canvas,
+        )
+    return costs
+
+
+def cost_table(costs: dict[str, DetectorCost]) -> str:
+    """Lay out what detectors cost, the later ones beside their ratio to the first.
+
+    Args:
+        costs (dict[str, DetectorCost]): The costs by name, the student's first.
+
+    Returns:
+        str: The lines of a table.
+    """
+    first = next(iter(costs.values()))
+    rows = [['', 'parameters, M', 'GFLOPs', 'latency, ms']]
+    for name, cost in costs.items():
+        cells = [name]
+        for value, base, unit in [
+            (cost.parameters, first.parameters, 1e6),
+            (cost.flops, first.flops, 1e9),
+            (cost.latency, first.latency, 1e-3),
+        ]:
+            ratio = '' if cost is first else f' ({value / base:.2f} ×)'
+            cells.append(f'{value / unit:.3g}{ratio}')
+        rows.append(cells)
+    drawn = AsciiTable(rows)
+    drawn.justify_columns = {1: 'right', 2: 'right', 3: 'right'}
+    return drawn.table
+
+
+def _seconds(detector: nn.Module, batch: dict) -> float:
+    on_gpu = batch['inputs'].is_cuda
+    if on_gpu:
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    detector(**batch, mode='predict')
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started

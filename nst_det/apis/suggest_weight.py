@@ -1,0 +1,142 @@
+"""Choosing λ: measure how hard each transfer pulls, and propose the weight for a target."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+from terminaltables import AsciiTable
+
+from nst_det.apis.build import build_distiller, start_weights
+from nst_det.errors import UserError
+from nst_det.models.distillers import NSTDistiller
+
+
+@dataclass
+class Measurement:
+    """What was measured of one transfer, one value an iteration.
+
+    Args:
+        layer (str): The student's layer.
+        weight (float): The λ that the config gives.
+        distances (list[float]): What the loss measures without its weight: for NST MMD², the mean
+            over the batch's images.
+        ratios (list[float]): Norm of the transfer's gradient at λ = 1 over that of the detection
+            losses' gradient, at the student's map. It is proportional to λ.
+    """
+
+    layer: str
+    weight: float
+    distances: list[float]
+    ratios: list[float]
+
+    def suggested_weight(self, target: float) -> float:
+        """The λ, to two digits, at which the median ratio is the target.
+
+        Args:
+            target (float): The wanted ratio.
+
+        Raises:
+            UserError: Where one of the two gradients is zero, so that no λ gives the target.
+        """
+        ratio = statistics.median(self.ratios)
+        if ratio == 0:
+            raise UserError(
+                f"the transfer at '{self.layer}' has no gradient (its distance is "
+                f'{statistics.median(self.distances):.3g}): the student has nothing to learn from '
+                'this teacher there, choose another layer'
+            )
+        if not 0 < ratio < float('inf'):
+            raise UserError(
+                f"no gradient of the detection losses could be measured at '{self.layer}', so "
+                'the transfer cannot be weighed against it: choose a layer that detection reads'
+            )
+        return float(f'{target / ratio:.2g}')
+
+
+def measure(
+    cfg: Config, iterations: int, report: Callable[[int, list[Measurement]], None]
+) -> list[Measurement]:
+    """Run a distiller's first training iterations without learning, and measure its transfers.
+
+    The student is what the training would begin with: its ``init_cfg``, or the config's
+    ``load_from``. No weight is updated and nothing is written to disk.
+
+    Args:
+        cfg (Config): The whole config, with an ``NSTDistiller`` as model.
+        iterations (int): How many batches.
+        report (Callable): Is given the number of iterations done, from 1, and the measurements so
+            far, after each.
+
+    Returns:
+        list[Measurement]: One per transfer.
+
+    Raises:
+        UserError: Where the model is no distiller or has no transfer.
+    """
+    purpose = 'there is no weight to suggest without a teacher'
+    distiller = build_distiller(cfg, purpose, monitor_interval=1)
+    if not distiller.transfers:
+        raise UserError('the distiller has no transfers: give it one, there is nothing to weigh')
+    measurements = [
+        Measurement(transfer.layer, transfer.loss.loss_weight, [], [])
+        for transfer in distiller.transfers
+    ]
+    for transfer in distiller.transfers:
+        transfer.loss.loss_weight = 1.0
+    start_weights(distiller, cfg)
+    distiller.to(get_device()).train()
+    seed = cfg.get('randomness', {}).get('seed') or 0
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
+    if not len(loader):
+        raise UserError('the training data makes no batch: check its annotations and filters')
+    for done, losses in enumerate(_losses(distiller, loader, iterations), 1):
+        for measurement, transfer in zip(measurements, distiller.transfers):
+            measurement.distances.append(losses[transfer.reading].item())
+            measurement.ratios.append(losses[f'grad_ratio_{transfer.label}'].item())
+        report(done, measurements)
+    return measurements
+
+
+def _losses(
+    distiller: NSTDistiller, loader: torch.utils.data.DataLoader, iterations: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    done = 0
+    while done < iterations:
+        for data in loader:
+            yield distiller(**distiller.data_preprocessor(data, True), mode='loss')
+            done += 1
+            if done == iterations:
+                return
+
+
+def table(measurements: list[Measurement], target: float) -> str:
+    """Lay out what was measured and what it suggests.
+
+    Args:
+        measurements (list[Measurement]): One per transfer.
+        target (float): The wanted ratio.
+
+    Returns:
+        str: The lines of a table: medians, with the smallest and largest in brackets.
+    """
+    rows = [('', 'MMD² or distance', 'gradient ratio at λ=1', 'λ now (ratio)', f'λ for {target:g}')]
+    for i, one in enumerate(measurements):
+        now = statistics.median(one.ratios) * one.weight
+        rows.append(
+            (
+                f'transfers[{i}] {one.layer}',
+                _spread(one.distances),
+                _spread(one.ratios),
+                f'{one.weight:g} ({now:.2g})',
+                f'{one.suggested_weight(target):g}',
+            )
+        )
+    return AsciiTable(rows).table
+
+
+def _spread(values: list[float]) -> str:
+    return f'{statistics.median(values):.3g} [{min(values):.3g}, {max(values):.3g}]'

@@ -1,0 +1,7 @@
+"""A report on runs, to look at and to share."""
+
+from ..run_folder import Run, read_runs
+from .contents import collect
+from .page import write_report
+
+__all__ = ['Run', 'collect', 'read_runs', 'write_report']

@@ -1,0 +1,3 @@
+from .backbone import InceptionBN
+
+__all__ = ['InceptionBN']

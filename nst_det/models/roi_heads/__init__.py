@@ -1,0 +1,3 @@
+from .shared_heads import InceptionBNTail
+
+__all__ = ['InceptionBNTail']

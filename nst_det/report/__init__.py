@@ -1,7 +1,0 @@
-"""A report on runs, to look at and to share."""
-
-from .contents import collect
-from .page import write_report
-from .run_folder import Run, read_runs
-
-__all__ = ['Run', 'collect', 'read_runs', 'write_report']

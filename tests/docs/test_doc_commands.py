@@ -1,0 +1,443 @@
+"""Every command of the README and the pages runs, as it is written but for what is said here.
+
+A scene is a list of commands of which one may need what another made; it begins in a folder without
+anything that was made. ``small_checkout.py`` says what is smaller in the copy of the repository
+that they run in.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from distinct_detections import make_detections_distinct
+from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
+from PIL import Image
+
+from nst_det.apis.build import build_detector
+from nst_det.datasets import make_shapes_devkit
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the pages.
+
+    Args:
+        command (str): What stands in the pages, on one line.
+        put (dict[str, str]): What is put in the place of what stands there. Defaults to nothing.
+        more (str): What is appended. Defaults to nothing.
+        makes (str): A file that is there afterwards. Defaults to none.
+        says (str): What it prints among other things. Defaults to nothing.
+        ready (Callable, optional): Makes what a user would have by then. Defaults to None.
+    """
+
+    command: str
+    put: dict[str, str] = field(default_factory=dict)
+    more: str = ''
+    makes: str = ''
+    says: str = ''
+    ready: Callable[[Path], None] | None = None
+
+    @property
+    def run(self) -> str:
+        """str: What is run."""
+        text = self.command
+        for written, instead in self.put.items():
+            assert written in text, f'{written!r} does not stand in {self.command}'
+            text = text.replace(written, instead)
+        if text.startswith('tools/') and text.split()[0].endswith('.py'):
+            text = f'python {text}'  # within a line of prose the interpreter is left out
+        return f'{text} {self.more}'
+
+
+def save_teacher(config: str, name: str, folder: Path) -> None:
+    """Save a detector's random weights where a command expects a trained teacher's."""
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(state_dict=build_detector(config).state_dict()), file)
+
+
+def fpn_detectors(folder: Path) -> None:
+    """A user's own detectors, with necks."""
+    config = "_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'\n"
+    for name in ('my_detector.py', 'my_teacher.py'):
+        (folder / name).write_text(config)
+    save_teacher('mmdet::retinanet/retinanet_r18_fpn_1x_coco.py', 'my_teacher.pth', folder)
+
+
+def small_coco(folder: Path) -> None:
+    """COCO's folders, with the shapes in them, and a teacher of COCO's."""
+    from small_coco import make_small_coco
+
+    make_small_coco(folder / 'data' / 'coco')
+    teacher = 'mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py'
+    save_teacher(teacher, 'work_dirs/teacher.pth', folder)
+
+
+def demo_student(folder: Path) -> None:
+    """The demo's data and teacher, and a student and an image whose detections are distinct."""
+    make_shapes_devkit(folder / 'data' / 'shapes', 8, 4, image_size=64)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / 'image.jpg')
+    configs, trained = folder / 'configs' / 'demo', folder / 'work_dirs' / 'demo'
+    save_teacher(str(configs / 'teacher.py'), 'teacher/epoch_14.pth', trained)
+    student = build_detector(str(configs / 'student.py'))
+    torch.manual_seed(3)
+    student.init_weights()
+    make_detections_distinct(student)
+    (trained / 'nst_student').mkdir()
+    torch.save(dict(state_dict=student.state_dict()), trained / 'nst_student' / 'epoch_5.pth')
+
+
+PYTHON = '.venv/bin/python tools'
+DEMO = 'configs/demo/nst_student.py work_dirs/demo/nst_student/epoch_5.pth'
+MAIN = 'configs/faster_rcnn_nst_voc.py'
+TWO_ROWS = '{baseline,nst_poly}'
+COCO = (
+    '--cfg-options train_cfg.max_epochs=1 model.student.backbone.init_cfg=None '
+    'train_dataloader.dataset.pipeline.2.scale="(64,64)" '
+    'val_dataloader.dataset.pipeline.1.scale="(64,64)" train_dataloader.num_workers=0 '
+    'train_dataloader.persistent_workers=False val_dataloader.num_workers=0 '
+    'val_dataloader.persistent_workers=False'
+)
+
+SCENES = {
+    'the demo': [
+        Step('make demo', makes='work_dirs/demo/report.html', says='gain by NST'),
+        Step(
+            'python tools/report.py work_dirs/demo/teacher work_dirs/demo/student '
+            'work_dirs/demo/nst_student -o report.html',
+            makes='report.html',
+        ),
+        Step(
+            'python tools/test.py CONFIG CHECKPOINT --work-dir WORK_DIR/test '
+            '--out WORK_DIR/predictions.pkl',
+            put={'CONFIG CHECKPOINT': DEMO, 'WORK_DIR': 'work_dirs/again'},
+            makes='work_dirs/again/predictions.pkl',
+            says='pascal_voc/mAP',
+        ),
+        Step(
+            'python tools/visualize_nst.py CONFIG CHECKPOINT IMAGE... --before OTHER_CHECKPOINT '
+            '-o figures',
+            put={
+                'CONFIG CHECKPOINT': DEMO,
+                'IMAGE...': 'data/shapes/VOCdevkit/VOC2007/JPEGImages/000009.jpg',
+                'OTHER_CHECKPOINT': 'work_dirs/demo/student/epoch_5.pth',
+            },
+            makes='figures/000009_backbone.inception_4b_clouds.png',
+        ),
+        Step(
+            'python tools/suggest_weight.py CONFIG',
+            put={'CONFIG': 'configs/demo/nst_student.py'},
+            says='λ for 0.5',
+        ),
+        Step('tools/suggest_weight.py CONFIG', put={'CONFIG': 'configs/demo/nst_student.py'}),
+        Step('tools/list_layers.py CONFIG', put={'CONFIG': 'configs/demo/student.py'}, says='4b'),
+        Step('tools/list_layers.py configs/demo/student.py', says='4b'),
+        Step(
+            f'{PYTHON}/train.py configs/demo/nst_student.py --cfg-options load_from=student.pth',
+            put={'load_from=student.pth': 'load_from=work_dirs/demo/student/epoch_5.pth'},
+            says='Load checkpoint from work_dirs/demo/student/epoch_5.pth',
+        ),
+        Step(
+            'nst_det train CONFIG',
+            put={'CONFIG': 'configs/demo/student.py'},
+            makes='work_dirs/student/epoch_5.pth',
+        ),
+        Step('tensorboard --logdir work_dirs', put={'tensorboard': 'tensorboard --inspect'}),
+        Step('wandb sync', more='--help'),  # it sends things to somewhere else
+    ],
+    'deploying': [
+        Step(
+            'python tools/export_student.py CONFIG CHECKPOINT -o student.pth',
+            put={'CONFIG CHECKPOINT': DEMO},
+            ready=demo_student,
+            makes='student.py',
+        ),
+        Step('tools/test.py student.py student.pth', says='pascal_voc/mAP'),
+        Step(
+            'python tools/export_student.py CONFIG CHECKPOINT -o student.pth --onnx student.onnx '
+            '--shape 600 1000 --image image.jpg',
+            put={'CONFIG CHECKPOINT': DEMO, 'student.pth': 'again.pth', '600 1000': '64 80'},
+            makes='student.onnx',
+        ),
+    ],
+    'the demo by hand': [
+        Step(
+            f'{PYTHON}/make_shapes_voc.py data/shapes --train 600 --test 200',
+            put={'600': '8', '200': '4 --size 64'},
+            makes='data/shapes/VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',
+        ),
+        Step(
+            f'{PYTHON}/train.py configs/demo/teacher.py --work-dir work_dirs/demo/teacher',
+            makes='work_dirs/demo/teacher/epoch_14.pth',
+        ),
+        Step(f'{PYTHON}/train.py configs/demo/student.py', makes='work_dirs/student/epoch_5.pth'),
+        Step(
+            f'{PYTHON}/train.py configs/demo/nst_student.py',
+            makes='work_dirs/nst_student/epoch_5.pth',
+            says='mmd2_backbone_inception_4b',
+        ),
+        Step(
+            f'{PYTHON}/test.py configs/demo/nst_student.py work_dirs/nst_student/epoch_5.pth',
+            says='pascal_voc/mAP',
+        ),
+        Step(f'{PYTHON}/train.py configs/demo/nst_student.py --resume', says='resumed epoch: 5'),
+    ],
+    'five seeds': [
+        Step(
+            f'{PYTHON}/demo.py --seeds 0 1 2 3 4',
+            put={'0 1 2 3 4': '0 1'},
+            says='gain by NST, seed by seed: ',
+        ),
+    ],
+    'VOC': [
+        Step(
+            f'{PYTHON}/prepare_voc.py data --years 2007 2012',
+            makes='data/VOCdevkit/VOC2012/ImageSets/Main/trainval.txt',
+        ),
+        Step(
+            f'{PYTHON}/train.py configs/faster_rcnn_inception_bn_voc0712.py',
+            makes='work_dirs/faster_rcnn_inception_bn_voc0712/epoch_4.pth',
+        ),
+        Step(f'{PYTHON}/train.py {MAIN}', makes='work_dirs/faster_rcnn_nst_voc/epoch_4.pth'),
+        Step(
+            f'{PYTHON}/test.py {MAIN} work_dirs/faster_rcnn_nst_voc/epoch_4.pth',
+            says='pascal_voc/AP/car',
+        ),
+        Step(
+            '.venv/bin/python -m benchmarks.data_and_evaluation --devkit data/VOCdevkit',
+            says='VOCDevkitMetric',
+        ),
+        Step(
+            f'tools/dist_train.sh {MAIN} 8',
+            put={' 8': ' 2 --work-dir work_dirs/on_two'},
+            makes='work_dirs/on_two/epoch_4.pth',
+        ),
+        Step(
+            'torchrun --standalone --nproc_per_node 8 tools/test.py CONFIG CHECKPOINT '
+            '--launcher pytorch',
+            put={'8': '2', 'CONFIG CHECKPOINT': f'{MAIN} work_dirs/on_two/epoch_4.pth'},
+            says='pascal_voc/mAP',
+        ),
+        Step(
+            f'tools/dist_train.sh {MAIN} 8 --auto-scale-lr '
+            '--cfg-options train_dataloader.num_workers=4',
+            put={' 8': ' 2 --work-dir work_dirs/scaled', '=4': '=1'},
+            says='Scaling the original LR by 2.0',
+        ),
+        Step(
+            'NNODES=8 NODE_RANK=0 MASTER_ADDR=first-machine PORT=29500 '
+            f'tools/dist_train.sh {MAIN} 8',
+            put={
+                'NNODES=8': 'NNODES=1',
+                'first-machine': '127.0.0.1',
+                '29500': '29517',
+                f'{MAIN} 8': f'{MAIN} 2 --work-dir work_dirs/nodes',
+            },
+            makes='work_dirs/nodes/epoch_4.pth',
+        ),
+        Step(
+            f'GPUS=64 tools/slurm_train.sh PARTITION JOB_NAME {MAIN}',
+            more='--work-dir work_dirs/slurm',
+            makes='work_dirs/slurm/epoch_4.pth',
+        ),
+        Step(
+            f'GPUS=64 tools/slurm_train.sh PARTITION nst {MAIN} --auto-scale-lr --cfg-options '
+            'train_dataloader.batch_size=1 sync_bn=torch param_scheduler.0.end=200',
+            put={'--auto-scale-lr': '--auto-scale-lr --work-dir work_dirs/slurm_64'},
+            makes='work_dirs/slurm_64/epoch_4.pth',
+        ),
+        Step(
+            f'{PYTHON}/run_table.py '
+            'configs/voc_table4/{baseline,kd,fitnet,at,nst_poly,kd_nst}.py '
+            '--teacher configs/faster_rcnn_inception_bn_voc0712.py --seeds 0 1 2 --gpus 0 1 2 3 '
+            '--paper --work-dir work_dirs/voc_table4',
+            put={
+                '{baseline,kd,fitnet,at,nst_poly,kd_nst}': TWO_ROWS,
+                '0 1 2 3': '0',
+                '0 1 2': '0 1',
+            },
+            makes='work_dirs/voc_table4/table.md',
+        ),
+        Step(
+            f'{PYTHON}/run_table.py configs/voc_small_table/'
+            '{baseline,kd,fitnet,at,nst_linear,nst_poly,nst_gaussian,kd_nst,kd_fitnet,kd_at}.py '
+            '--teacher configs/voc_small/teacher.py --seeds 0 1 2 '
+            '--work-dir work_dirs/voc_small_table --cfg-options '
+            'train_dataloader.dataset.data_root=ROOT/ val_dataloader.dataset.data_root=ROOT/ '
+            'test_dataloader.dataset.data_root=ROOT/',
+            put={
+                '{baseline,kd,fitnet,at,nst_linear,nst_poly,nst_gaussian,kd_nst,kd_fitnet,kd_at}': (
+                    TWO_ROWS
+                ),
+                '0 1 2': '0 1',
+                'ROOT': 'data/VOCdevkit',
+            },
+            makes='work_dirs/voc_small_table/table.md',
+        ),
+    ],
+    'a table': [
+        Step('make table-demo', makes='work_dirs/table_demo/table.md'),
+        Step(
+            f'{PYTHON}/run_table.py CONFIG… --seeds 0 1 2 --work-dir D [--teacher CONFIG]',
+            put={
+                'CONFIG…': 'configs/shapes_table/baseline.py configs/shapes_table/nst_linear.py',
+                '0 1 2': '0 1',
+                'D [--teacher CONFIG]': 'work_dirs/linear',
+            },
+            makes='work_dirs/linear/table.png',
+        ),
+        Step(
+            'tools/suggest_weight.py ROW --target 20',
+            put={'ROW': 'configs/shapes_table/nst_poly.py'},
+            says='λ for 20',
+        ),
+    ],
+    'your own detector': [
+        Step(
+            f'{PYTHON}/add_nst.py my_detector.py --teacher my_teacher.py '
+            '--teacher-checkpoint my_teacher.pth',
+            ready=fpn_detectors,
+            makes='my_detector_nst.py',
+        ),
+    ],
+    "mmdet's own detector": [
+        Step(
+            'python tools/add_nst.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py '
+            '--teacher mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py '
+            '--teacher-checkpoint work_dirs/teacher.pth',
+            ready=small_coco,
+            makes='retinanet_r50_fpn_1x_coco_nst.py',
+        ),
+        Step(
+            'python tools/train.py retinanet_r50_fpn_1x_coco_nst.py',
+            more=COCO,
+            makes='work_dirs/retinanet_r50_fpn_1x_coco_nst/epoch_1.pth',
+        ),
+        Step(
+            'python tools/list_layers.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
+            says='neck[1]',
+        ),
+    ],
+    "Inception-BN's weights": [
+        Step(
+            'python tools/convert_inception_bn.py IN OUT',
+            put={'IN OUT': 'tests/fixtures/mxnet_inception_bn.params converted.pth'},
+            makes='converted.pth',
+        ),
+    ],
+    'installing': [
+        Step(
+            'pip install .',
+            more='--no-deps --no-build-isolation --target installed',
+            makes='installed/nst_det/__init__.py',
+        ),
+        Step('python -c "import nst_det; nst_det.show_versions()"', says='mmdet'),
+        Step(
+            "pip install 'nst_det[onnx]'",
+            put={'nst_det[onnx]': '.[onnx]'},
+            more='--no-build-isolation --dry-run',
+            says='Would install',
+        ),
+        Step('pip install tensorboard', more='--dry-run', says='already satisfied'),
+        Step('pip install wandb', more='--dry-run', says='already satisfied'),
+        Step(
+            "pip install '.[mmdet,report]'",
+            more='--no-build-isolation --dry-run',
+            says='Would install',
+        ),
+        Step("pip install '.[mmdet]'", more='--no-build-isolation --dry-run', says='Would install'),
+        Step(
+            'make PYTHON=python3.11 demo',
+            put={'python3.11': sys.executable, 'demo': 'setup'},
+        ),
+    ],
+    'contributing': [  # of the tests the copy has one file
+        Step('make test', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
+        Step('make test-all', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
+        Step(
+            '.venv/bin/python -m pytest tests/tools/test_package.py -k version -s', says='1 passed'
+        ),
+        # Long runs of tests that `make test-all` runs as well: here it is seen that there are any.
+        Step(
+            'pytest -m slow tests/tools/test_kill_and_resume.py',
+            put={'tests/': f'{ROOT}/tests/'},
+            more='--collect-only -q',
+            says='::',
+        ),
+        Step(
+            'pytest -s -m slow tests/training/test_leaks.py',
+            put={'tests/': f'{ROOT}/tests/'},
+            more='--collect-only -q',
+            says='::',
+        ),
+        Step('make lint', says='no issues found'),
+        Step('.venv/bin/ruff format .', says='left unchanged'),
+    ],
+    'benchmarks': [
+        Step('make bench', makes='work_dirs/bench/bench.json'),
+        Step('OMP_NUM_THREADS=1 make bench', says='how time grows'.capitalize()),
+        Step('.venv/bin/python -m benchmarks.teacher_pass', says='from its cache'),
+        Step(  # mmrazor itself is not installed
+            '.venv/bin/python -m benchmarks.against_mmrazor MMRAZOR',
+            put={'MMRAZOR': '--help'},
+            says="a checkout of mmrazor's repository",
+        ),
+    ],
+    'fuzzing': [
+        Step('make fuzz INPUTS=1000000', put={'1000000': '20'}),
+    ],
+    'the pages': [
+        Step('make docs', makes='docs/_build/html/index.html'),
+    ],
+}
+SLOW = {'the demo by hand', 'five seeds', 'VOC', 'a table', "mmdet's own detector", 'benchmarks'}
+
+# How blocks begin that are no commands: what is printed, formulas, trees.
+PRINTED = (
+    'VOC mAP (11 points, %) on the test images',
+    "MMD² = 1/C_T² Σ k(t_i, t_i')",
+    'Student: as training begins with it.',
+    'Epoch 3/5 done in',
+    'nst_det/            images',
+)
+
+
+def test_every_command_of_the_pages_is_run_and_no_other():
+    run = [step.command for scene in SCENES.values() for step in scene]
+    written = all_commands()
+    missing = {command: places for command, places in written.items() if command not in run}
+    assert not missing, 'give each a Step in a scene here'
+    assert not set(run) - set(written), 'these stand in no page any more'
+    assert len(set(run)) == len(run)
+
+
+def test_every_other_block_is_known_to_be_no_command():
+    unknown = [
+        f'{block}: {block.text.splitlines()[0]}'
+        for page in PAGES
+        for block in blocks(page)
+        if block.language in ('', 'text', *SHELLS)
+        and not commands(block)
+        and not block.text.startswith(PRINTED)
+    ]
+    assert not unknown, 'commands that doc_blocks.py does not take for one, or for PRINTED'
+
+
+@pytest.mark.parametrize(
+    'scene', [pytest.param(s, marks=pytest.mark.slow) if s in SLOW else s for s in SCENES]
+)
+def test_the_commands_run_as_they_are_written(scene, checkout):
+    checkout.tidy()
+    for step in SCENES[scene]:
+        if step.ready:
+            step.ready(checkout.folder)
+        done = checkout.run(step.run)
+        ended = f'$ {step.run}\n{done.output[-3000:]}'
+        assert done.status == 0, ended
+        assert step.says in done.output, ended
+        assert (checkout.folder / step.makes).exists(), ended

@@ -1,0 +1,103 @@
+"""Every Python snippet of the README and the pages runs, or is a config that can be built."""
+
+import contextlib
+import io
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from doc_blocks import PAGES, Block, blocks
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from nst_det.apis.build import build_detector
+from nst_det.apis.export_student import StudentFiles, write_student
+from nst_det.config.load import load_config
+from nst_det.config.options import check_hooks
+from nst_det.config.plain import plain_config
+
+SNIPPETS = [b for page in PAGES for b in blocks(page) if b.language in ('python', 'py')]
+
+FPN = "_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'\n"
+PLAIN = "_base_ = 'student.py'\n"
+# What a snippet needs around it to be a whole config, by the page and its beginning.
+CONFIGS = {
+    ('README.md', "_base_ = 'my_detector.py'"): '{}',
+    ('docs/add_nst.md', "_base_ = 'mmdet::retinanet"): '{}',
+    ('docs/nst_in_ten_minutes.md', "_base_ = 'my_detector.py'"): '{}',
+    ('docs/choosing.md', 'custom_hooks = '): PLAIN + '{}',
+    ('docs/report.md', 'visualizer = '): PLAIN + '{}',
+    ('docs/inception_bn_weights.md', 'init_cfg = '): PLAIN + '{}',
+    ('docs/methods.md', 'transfers=['): (
+        "_base_ = 'student.py'\n"
+        "model = dict(_delete_=True, type='NSTDistiller', student={{{{_base_.model}}}},\n"
+        "teacher=dict(config='student.py', checkpoint='random'),\n{})"
+    ),
+}
+
+
+def template(snippet: Block) -> str | None:
+    """The config around a snippet, or None where there is none."""
+    for (page, beginning), around in CONFIGS.items():
+        if snippet.page == page and snippet.text.startswith(beginning):
+            return around
+    return None
+
+
+@pytest.fixture
+def users_folder(tiny_config, shapes, tmp_path, monkeypatch) -> Path:
+    """A folder with a user's own detector, its checkpoint and an image."""
+    monkeypatch.chdir(tmp_path)
+    plain = plain_config(tiny_config('student'))
+    student = MODELS.build(plain.model)
+    torch.save(student.state_dict(), 'trained.pth')
+    write_student(student, plain, 'trained.pth', StudentFiles(Path('student.pth')))
+    shutil.copy(next((shapes / 'VOC2007' / 'JPEGImages').iterdir()), 'image.jpg')
+    return tmp_path
+
+
+@pytest.mark.parametrize('snippet', SNIPPETS, ids=str)
+def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
+    around = template(snippet)
+    if around is None:
+        check_printed(snippet.text)
+        return
+    detectors = 'student.py' if 'inception_4b' in snippet.text else None
+    for name in ('my_detector.py', 'my_teacher.py'):
+        text = f"_base_ = '{detectors}'\n" if detectors else FPN
+        (users_folder / name).write_text(text)
+    (users_folder / 'snippet.py').write_text(around.format(snippet.text))
+    cfg = load_config('snippet.py')
+    build(cfg)
+
+
+def build(cfg: Config) -> None:
+    """Build a config's detector and check its hooks."""
+    check_hooks(cfg.get('custom_hooks'))
+    torch.manual_seed(0)
+    detector = MODELS.build(cfg.model)
+    if cfg.model.type == 'NSTDistiller':
+        assert detector.transfers
+        for transfer in cfg.model.transfers:
+            teacher = build_detector(cfg.model.teacher.config)
+            layer = transfer.get('teacher_layer', transfer.get('layer', ''))
+            path = layer.split('[')[0]
+            assert path in dict(teacher.named_modules())
+
+
+def check_printed(text: str) -> None:
+    """Run a script; if it prints, then what the comments behind the ``print`` say."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(text, 'snippet', 'exec'), {})
+    said = re.findall(r'^print\(.*\)  # (.*)$', text, flags=re.MULTILINE)
+    if said:
+        assert printed.getvalue().splitlines() == said
+
+
+def test_every_context_is_of_a_snippet():
+    for page, beginning in CONFIGS:
+        found = [s for s in SNIPPETS if s.page == page and s.text.startswith(beginning)]
+        assert found, f'{page} has no such snippet any more: {beginning}'

@@ -1,0 +1,37 @@
+"""Running the tools as a user does, in this process."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from locations import ROOT
+
+
+@pytest.fixture
+def tool(monkeypatch, capsys, tmp_path):
+    """``tool('train', 'config.py', …)`` gives the exit status, the output and the error output."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(name: str, *arguments: object):
+        monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
+        status = 0
+        try:
+            runpy.run_path(str(ROOT / 'tools' / f'{name}.py'), run_name='__main__')
+        except SystemExit as stop:
+            status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a config to disk."""
+
+    def dump(cfg, name: str = 'config.py') -> Path:
+        cfg.dump(tmp_path / name)
+        return tmp_path / name
+
+    return dump

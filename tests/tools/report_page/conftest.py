@@ -1,0 +1,95 @@
+"""Work dirs as trainings and tests leave them, without the training."""
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import DATASETS, MODELS
+
+from nst_det.experiments.report import Run, read_runs, write_report
+
+
+@dataclass
+class Report:
+    """A report that was written, and the work dirs that it is on."""
+
+    file: Path
+    work_dirs: dict[str, Path]
+
+
+@pytest.fixture
+def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
+    """A teacher, a baseline and a distilled student: each finds one object more on each image."""
+    truth = DATASETS.build({**tiny_config('student').test_dataloader.dataset, 'pipeline': []})
+    folders = {}
+    for extra, name in enumerate(('student', 'nst_student', 'teacher')):
+        folder = folders[name] = tmp_path / 'runs' / name
+        logs = folder / '20300101_000000' / 'vis_data'
+        logs.mkdir(parents=True)
+        cfg = tiny_distiller() if name == 'nst_student' else tiny_config(name)
+        if name == 'nst_student':
+            taught = f'{tmp_path}/runs/teacher/epoch_2.pth'
+            (folders['student'].parent / 'teacher').mkdir()
+            Path(taught).write_bytes((tmp_path / 'teacher.pth').read_bytes())
+            cfg.model.teacher.checkpoint = taught
+        cfg.dump(folder / f'{name}.py')
+        lines = [
+            dict(lr=0.1 / step, loss=3.0 / step + extra, time=0.5, epoch=1, iter=step, step=step)
+            for step in (1, 2, 3)
+        ]
+        if name == 'nst_student':
+            for line in lines:
+                line.update(
+                    loss_nst_backbone_inception_4b=0.25,
+                    mmd2_backbone_inception_4b=0.01 / line['step'],
+                    grad_ratio_backbone_inception_4b=float('nan') if line['step'] == 1 else 1.5,
+                )
+        (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+        tested = folder / 'test' / '20300101_000100'
+        tested.mkdir(parents=True)
+        metrics = {'pascal_voc/mAP': 0.123456789 + extra / 10, 'pascal_voc/AP/circle': 1 / 3}
+        (tested / f'{tested.name}.json').write_text(json.dumps({**metrics, 'time': 0.1}))
+        samples = []
+        for i in range(len(truth)):
+            info = truth.get_data_info(i)
+            objects = info['instances'][: extra + 1]
+            found = dict(
+                bboxes=torch.tensor([one['bbox'] for one in objects]).view(-1, 4).float(),
+                labels=torch.tensor([one['bbox_label'] for one in objects], dtype=torch.long),
+                scores=torch.linspace(0.9, 0.5, len(objects)),
+            )
+            samples.append(dict(img_id=info['img_id'], pred_instances=found))
+        (folder / 'predictions.pkl').write_bytes(pickle.dumps(samples))
+        checkpoint = folder / 'epoch_2.pth'
+        if name != 'teacher':
+            detector = cfg.model.get('student', cfg.model)
+            torch.save(dict(state_dict=MODELS.build(detector).state_dict()), checkpoint)
+        (folder / 'last_checkpoint').write_text(str(checkpoint))
+    return folders
+
+
+@pytest.fixture
+def runs(work_dirs) -> list[Run]:
+    """The work dirs, read."""
+    return read_runs(list(work_dirs.values()))
+
+
+@pytest.fixture(scope='session')
+def written() -> list[Report]:
+    """The report once it is written, for that takes seconds."""
+    return []
+
+
+@pytest.fixture
+def report(written, request, tmp_path) -> Report:
+    """The report on the three runs."""
+    if not written:
+        work_dirs = request.getfixturevalue('work_dirs')
+        file = tmp_path / 'out' / 'report.html'
+        runs = read_runs(list(work_dirs.values()))
+        write_report(runs, file, 'Ours <b>& theirs</b>', lambda _: None)
+        written.append(Report(file, work_dirs))
+    return written[0]

@@ -1,0 +1,304 @@
+"""Every detector family of mmdet takes NST: its shipped config, made small, goes the whole way."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from nst_det.apis.add_nst import Addition, add_nst
+from nst_det.config.load import load_config
+from nst_det.datasets import SHAPE_CLASSES
+from nst_det.errors import UserError
+from nst_det.fileio.state_dict import read_state_dict
+
+slow = pytest.mark.slow
+
+FAMILIES = [
+    pytest.param('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', id='Faster R-CNN FPN'),
+    pytest.param('yolox/yolox_tiny_8xb8-300e_coco.py', id='YOLOX'),
+    pytest.param('detr/detr_r50_8xb2-150e_coco.py', id='DETR'),
+    *(
+        pytest.param(config, id=name, marks=slow)
+        for name, config in {
+            'Faster R-CNN C4': 'faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py',
+            'Mask R-CNN': 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+            'Cascade R-CNN': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+            'Sparse R-CNN': 'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
+            'RetinaNet': 'retinanet/retinanet_r50_fpn_1x_coco.py',
+            'FCOS': 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+            'ATSS': 'atss/atss_r50_fpn_1x_coco.py',
+            'GFL': 'gfl/gfl_r50_fpn_1x_coco.py',
+            'VFNet': 'vfnet/vfnet_r50_fpn_1x_coco.py',
+            'TOOD': 'tood/tood_r50_fpn_1x_coco.py',
+            'YOLOv3': 'yolo/yolov3_d53_8xb8-320-273e_coco.py',
+            'RTMDet': 'rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+            'CenterNet': 'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
+            'CenterNet update': 'centernet/centernet-update_r50-caffe_fpn_ms-1x_coco.py',
+            'RepPoints': 'reppoints/reppoints-moment_r50_fpn_1x_coco.py',
+            'Deformable DETR': 'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+            'DINO': 'dino/dino-4scale_r50_8xb2-12e_coco.py',
+            'SOLOv2': 'solov2/solov2_r50_fpn_1x_coco.py',
+            'Swin': 'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py',
+        }.items()
+    ),
+]
+PAIRS = [
+    pytest.param(
+        'retinanet/retinanet_r50_fpn_1x_coco.py',
+        'faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py',
+        id='Faster R-CNN R101 to RetinaNet R50',
+    ),
+    *(
+        pytest.param(student, teacher, id=name, marks=slow)
+        for name, student, teacher in [
+            (
+                'Mask R-CNN Swin to Faster R-CNN R50',
+                'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+                'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py',
+            ),
+            (
+                'RetinaNet Swin to YOLOX',
+                'yolox/yolox_tiny_8xb8-300e_coco.py',
+                'swin/retinanet_swin-t-p4-w7_fpn_1x_coco.py',
+            ),
+            (
+                'DETR to Faster R-CNN C4',
+                'faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py',
+                'detr/detr_r50_8xb2-150e_coco.py',
+            ),
+        ]
+    ),
+]
+SEQUENCES = [
+    pytest.param('detr/detr_r50_8xb2-150e_coco.py', 'encoder', id='DETR'),
+    pytest.param('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', 'encoder/16', id='DDETR'),
+    pytest.param('swin/retinanet_swin-t-p4-w7_fpn_1x_coco.py', 'backbone.stages.2[2]', id='Swin'),
+]
+
+
+@pytest.fixture(scope='module')
+def coco(shapes, tmp_path_factory) -> Path:
+    """The shapes' training images as COCO annotates them, their masks being their boxes."""
+    images, annotations = [], []
+    for i, file in enumerate(sorted(shapes.glob('VOC2007/Annotations/*.xml'))[:4]):
+        tree = ElementTree.parse(file)
+        images.append(dict(id=i, file_name=tree.findtext('filename'), width=64, height=64))
+        for one in tree.findall('object'):
+            box = one.find('bndbox')
+            x, y = (int(box.findtext(key)) - 1 for key in ('xmin', 'ymin'))
+            right, bottom = (int(box.findtext(key)) for key in ('xmax', 'ymax'))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=i,
+                    category_id=SHAPE_CLASSES.index(one.findtext('name')),
+                    bbox=[x, y, right - x, bottom - y],
+                    area=(right - x) * (bottom - y),
+                    iscrowd=0,
+                    segmentation=[[x, y, right, y, right, bottom, x, bottom]],
+                )
+            )
+    categories = [dict(id=i, name=name) for i, name in enumerate(SHAPE_CLASSES)]
+    file = tmp_path_factory.mktemp('coco') / 'coco.json'
+    file.write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder that is gone after the test: some detectors' checkpoints are large."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def small(name: str, coco: Path, images: Path) -> Config:
+    """A config of mmdet's, with small pictures, four classes and a narrow ResNet."""
+    cfg = load_config(f'mmdet::{name}')
+    masks = _has_masks(cfg.model)
+    _set(cfg.model, num_classes=4, num_queries=100, num=32, max_per_img=20)
+    _set(cfg.model.data_preprocessor, random_size_range=(96, 128), interval=1)
+    _without_downloads(cfg.model)
+    backbone, neck = cfg.model.backbone, cfg.model.get('neck')
+    if backbone.type == 'ResNet' and backbone.depth > 18 and neck is not None:
+        backbone.base_channels = 16
+        neck.in_channels = [channels // 4 for channels in neck.in_channels]
+    dataset = dict(
+        type='CocoDataset',
+        ann_file=str(coco),
+        data_prefix=dict(img=f'{images}/VOC2007/JPEGImages/'),
+        metainfo=dict(classes=SHAPE_CLASSES),
+    )
+    train_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_bbox=True, with_mask=masks),
+        # Two shapes, so that a batch is padded.
+        dict(type='RandomChoiceResize', scales=[(128, 96), (96, 128)], keep_ratio=False),
+        dict(type='PackDetInputs'),
+    ]
+    test_pipeline = cfg.test_dataloader.dataset.pipeline
+    _set(test_pipeline, scale=(128, 128), size=(128, 128))
+    loader = dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
+    train_dataset = dict(dataset, pipeline=train_pipeline)
+    if cfg.train_dataloader.dataset.type == 'MultiImageMixDataset':  # what a hook of YOLOX's needs
+        train_dataset['pipeline'] = train_pipeline[:2]
+        train_dataset = dict(
+            type='MultiImageMixDataset', dataset=train_dataset, pipeline=train_pipeline[2:]
+        )
+    cfg.train_dataloader = dict(loader, dataset=train_dataset)
+    cfg.test_dataloader = dict(
+        loader, dataset=dict(dataset, pipeline=test_pipeline, test_mode=True)
+    )
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    for key in ('val_dataloader', 'val_evaluator', 'val_cfg', 'tta_model', 'tta_pipeline'):
+        cfg.pop(key, None)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    cfg.default_hooks.logger.interval = 1
+    cfg.log_level = 'ERROR'
+    cfg.randomness = dict(seed=0)
+    return cfg
+
+
+def _has_masks(part: object) -> bool:
+    if isinstance(part, dict):
+        return 'mask_head' in part or any(map(_has_masks, part.values()))
+    return isinstance(part, (list, tuple)) and any(map(_has_masks, part))
+
+
+def _without_downloads(part: object) -> None:
+    if isinstance(part, dict) and dict(part.get('init_cfg') or {}).get('type') == 'Pretrained':
+        part.init_cfg = None
+    for child in part.values() if isinstance(part, dict) else part:
+        if isinstance(child, (dict, list, tuple)):
+            _without_downloads(child)
+
+
+def _set(part: object, **values) -> None:
+    """Give options other values, wherever in a config they are."""
+    if isinstance(part, dict):
+        part.update({key: value for key, value in values.items() if part.get(key) is not None})
+    for child in part.values() if isinstance(part, dict) else part:
+        if isinstance(child, (dict, list, tuple)):
+            _set(child, **values)
+
+
+def whole_way(student: str, teacher: str, coco: Path, images: Path, folder: Path, pairs=()) -> None:
+    """Write the configs, add NST, train 2 iterations, and use what was trained without NST."""
+    for role, name in [('student', student), ('teacher', teacher)]:
+        small(name, coco, images).dump(folder / f'{role}.py')
+    torch.manual_seed(1)
+    model = MODELS.build(load_config(str(folder / 'teacher.py')).model)
+    model.init_weights()
+    torch.save(dict(state_dict=model.state_dict()), folder / 'teacher.pth')
+    addition = Addition(
+        student=str(folder / 'student.py'),
+        teacher=str(folder / 'teacher.py'),
+        checkpoint=str(folder / 'teacher.pth'),
+        kernel=dict(type='PolynomialKernel'),
+        loss_weight=50.0,
+    )
+    add_nst(addition, str(folder / 'nst.py'), pairs)
+    cfg = load_config(str(folder / 'nst.py'))
+    cfg.work_dir = str(folder / 'work_dir')
+    cfg.experiment_name = cfg.visualizer.name = str(folder.name)  # both are kept by name
+    runner = Runner.from_cfg(cfg)
+    before = {name: value.clone() for name, value in runner.model.named_parameters()}
+    runner.train()
+    assert runner.iter == 2
+    scalars = runner.message_hub.log_scalars
+    losses = {key: scalar.data[0] for key, scalar in scalars.items() if '/loss_nst' in key}
+    assert len(losses) == len(cfg.model.transfers)
+    for values in losses.values():
+        assert len(values) == 2
+        assert all(math.isfinite(value) and value > 0 for value in values)
+    assert any(not torch.equal(value, before[n]) for n, value in runner.model.named_parameters())
+
+    plain_cfg = load_config(str(folder / 'student.py'))
+    plain = MODELS.build(plain_cfg.model).eval()
+    plain.load_state_dict(read_state_dict(folder / 'work_dir/epoch_1.pth'), strict=True)
+    loader = Runner.build_dataloader(plain_cfg.test_dataloader)
+    with torch.no_grad():
+        results = plain.test_step(next(iter(loader)))
+    assert len(results) == 2
+    assert all('pred_instances' in result for result in results)
+
+
+@pytest.mark.parametrize('config', FAMILIES)
+def test_a_family_learns_from_its_own_kind(config, coco, shapes, folder):
+    whole_way(config, config, coco, shapes, folder)
+
+
+@pytest.mark.parametrize(('student', 'teacher'), PAIRS)
+def test_a_family_learns_from_another(student, teacher, coco, shapes, folder):
+    whole_way(student, teacher, coco, shapes, folder)
+
+
+@slow
+@pytest.mark.parametrize(('config', 'layer'), SEQUENCES)
+def test_a_transformers_sequence_is_learnt(config, layer, coco, shapes, folder):
+    whole_way(config, config, coco, shapes, folder, [(layer, layer)])
+
+
+def knowledge_transfer(config: str, coco: Path, images: Path, folder: Path) -> Runner:
+    """Train a detector for an iteration by the class scores of a random one of its own kind."""
+    cfg = small(config, coco, images)
+    _without_downloads(cfg.model)
+    cfg.model = dict(
+        type='NSTDistiller',
+        student=cfg.model,
+        teacher=dict(config=dict(cfg.model), checkpoint='random'),
+        transfers=[dict(loss=dict(type='KDLoss'))],
+    )
+    cfg.work_dir = str(folder / 'work_dir')
+    cfg.experiment_name = cfg.visualizer.name = str(folder.name)
+    cfg.default_hooks.checkpoint.interval = -1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+@slow
+@pytest.mark.parametrize(
+    'config',
+    [
+        'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
+        'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+        'retinanet/retinanet_r50_fpn_1x_coco.py',
+        'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+        'atss/atss_r50_fpn_1x_coco.py',
+        'gfl/gfl_r50_fpn_1x_coco.py',
+        'vfnet/vfnet_r50_fpn_1x_coco.py',
+        'rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+        'yolox/yolox_tiny_8xb8-300e_coco.py',
+        'reppoints/reppoints-moment_r50_fpn_1x_coco.py',
+    ],
+    ids=lambda config: config.split('/')[0],
+)
+def test_class_scores_are_learnt(config, coco, shapes, folder):
+    runner = knowledge_transfer(config, coco, shapes, folder)
+    losses = runner.message_hub.get_scalar('train/loss_kd').data[0]
+    assert len(losses) == 2
+    assert all(math.isfinite(value) and value > 0 for value in losses)
+
+
+@slow
+@pytest.mark.parametrize(
+    'config',
+    [
+        'detr/detr_r50_8xb2-150e_coco.py',
+        'tood/tood_r50_fpn_1x_coco.py',
+        'yolo/yolov3_d53_8xb8-320-273e_coco.py',
+        'centernet/centernet_r18_8xb16-crop512-140e_coco.py',
+        'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco.py',
+    ],
+    ids=lambda config: config.split('/')[0],
+)
+def test_class_scores_that_cannot_be_softened_are_refused(config, coco, shapes, folder):
+    with pytest.raises(UserError, match=r'^KDLoss[^\n]*$'):
+        knowledge_transfer(config, coco, shapes, folder)

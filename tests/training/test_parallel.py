@@ -1,0 +1,180 @@
+"""One training spread over processes, as ``tools/dist_train.sh`` starts them, on CPUs."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from locations import ROOT
+from mmengine.device import get_device
+from mmengine.runner import Runner
+
+from nst_det.engine.runner.check_strategy import check_parallel
+from nst_det.errors import UserError
+
+LAYER = 'backbone.inception_4b'
+TRANSFERS = [
+    dict(layer=LAYER, loss=dict(type='NSTLoss', loss_weight=5.0)),
+    dict(layer=LAYER, loss=dict(type='ATLoss', loss_weight=2.0)),
+    dict(layer=LAYER, loss=dict(type='FitNetLoss', loss_weight=1.0)),
+    dict(loss=dict(type='KDLoss', loss_weight=0.5)),
+]
+# What the log of each process knows of its own images, for the test to take the mean of.
+KEEP_LOSSES = """
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class KeepLosses(Hook):
+    def after_train(self, runner):
+        history = {
+            name: torch.as_tensor(scalar.data[0])
+            for name, scalar in runner.message_hub.log_scalars.items()
+            if 'loss' in name
+        }
+        losses = runner.message_hub.get_info('nst_det.trained_losses', {})
+        weights = {key: value.detach().clone() for key, value in losses.items()}
+        torch.save((history, weights), f'{runner.work_dir}/losses_{runner.rank}.pt')
+"""
+# torch's synchronised batch norm wants GPUs: what it does, for CPUs.
+SYNCHRONISE = """
+import torch
+from mmengine.registry import MODELS
+from torch.distributed import is_initialized
+from torch.distributed.nn import all_reduce
+
+@MODELS.register_module()
+class SynchronisedOnCPUs(torch.nn.BatchNorm2d):
+    def forward(self, x):
+        if not (self.training and is_initialized()):
+            return super().forward(x)
+        count = all_reduce(torch.tensor(float(x[:, 0].numel())))
+        mean = all_reduce(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+"""
+
+
+def started_by(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Run one of the shell tools."""
+    return subprocess.run(
+        [ROOT / 'tools' / script, *map(str, arguments)],
+        env={**os.environ, 'PYTHON': sys.executable, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def results(work_dir: Path) -> tuple[dict, dict, dict]:
+    """The weights, the trained losses' weights, and each loss's mean over the processes."""
+    weights = torch.load(work_dir / 'epoch_2.pth', weights_only=True)['state_dict']
+    kept = [torch.load(file) for file in work_dir.glob('losses_*.pt')]
+    losses = {
+        name: torch.stack([history[name] for history, _ in kept]).double().mean(0)
+        for name in kept[0][0]
+    }
+    return weights, kept[0][1], losses
+
+
+@pytest.mark.skipif(get_device() != 'cpu', reason='gloo and its two processes are for CPUs')
+@pytest.mark.parametrize(
+    ('stages', 'synchronised'),
+    [
+        pytest.param('one', False, id='one stage'),
+        pytest.param('two', False, id='two stages', marks=pytest.mark.slow),
+        pytest.param('one', True, id='synchronised batch norms', marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_train_as_one_does_with_the_whole_batch(
+    tiny_distiller, dense_detector, sample_everything, tmp_path, monkeypatch, stages, synchronised
+):
+    cfg = tiny_distiller()
+    if stages == 'one':
+        cfg.model.student = dense_detector()
+        cfg.model.teacher = dict(config=dense_detector(width=0.25), checkpoint='random')
+    else:
+        sample_everything(cfg.model.student)
+    cfg.model.transfers = TRANSFERS
+    if synchronised:
+        norms = dict(norm_eval=False, norm_cfg=dict(type='SynchronisedOnCPUs', eps=0.1))
+        cfg.model.student.backbone.update(norms)
+    (tmp_path / 'keep_losses.py').write_text(KEEP_LOSSES)
+    (tmp_path / 'synchronise.py').write_text(SYNCHRONISE)
+    monkeypatch.syspath_prepend(tmp_path)
+    imports = ['nst_det', 'keep_losses', 'synchronise']
+    cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
+    cfg.custom_hooks.append(dict(type='KeepLosses'))
+    cfg.train_dataloader.sampler.shuffle = False
+    cfg.train_dataloader.dataset.pipeline[2].prob = 0.0  # flips are each process's own chance
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper',
+        optimizer=dict(type='SGD', lr=0.02, momentum=0.9),
+        clip_grad=dict(max_norm=1.0),  # nothing tames the activations of untrained frozen norms
+    )
+    cfg.param_scheduler = []
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.dump(tmp_path / 'config.py')
+    for module in imports:
+        importlib.import_module(module)
+    Runner.from_cfg(cfg).train()
+    path = f'{ROOT}:{tmp_path}'
+    options = ['--work-dir', tmp_path / 'two', '--cfg-options', 'train_dataloader.batch_size=2']
+    run = started_by(
+        'dist_train.sh', tmp_path / 'config.py', 2, *options, PYTHONPATH=path, OMP_NUM_THREADS='1'
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    whole, split = results(Path(cfg.work_dir)), results(tmp_path / 'two')
+    assert len(list((tmp_path / 'two').glob('losses_*.pt'))) == 2
+    for part, other in zip(whole, split):
+        assert part.keys() == other.keys()
+        for name, value in part.items():
+            torch.testing.assert_close(other[name], value, rtol=2e-5, atol=2e-6)
+    names = [f'train/loss_{name}_backbone_inception_4b' for name in ('nst', 'at', 'fitnet')]
+    for name in (*names, 'train/loss_kd'):
+        assert (whole[2][name] > 0).all()
+
+
+@pytest.mark.parametrize('arguments', [['config.py'], ['config.py', 'two'], ['config.py', '0']])
+def test_a_number_of_gpus_has_to_be_given(arguments):
+    run = started_by('dist_train.sh', *arguments)
+    assert run.returncode == 2
+    assert run.stderr.startswith('usage: ') and run.stderr.count('\n') == 1
+
+
+def test_slurm_is_asked_for_one_process_a_gpu(tmp_path):
+    (tmp_path / 'srun').write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / 'srun').chmod(0o755)
+    path = f'{tmp_path}:{os.environ["PATH"]}'
+    arguments = ['gpus', 'nst', 'config.py', '--work-dir', 'run']
+    said = started_by('slurm_train.sh', *arguments, PATH=path, GPUS='64', SRUN_ARGS='-t 9').stdout
+    for option in ('--ntasks=64 ', '--ntasks-per-node=8 ', '--gres=gpu:8 ', ' -t 9 '):
+        assert option in said
+    assert said.rstrip().endswith('tools/train.py config.py --launcher slurm --work-dir run')
+    assert '--gres=gpu:4 ' in started_by('slurm_train.sh', *arguments, PATH=path, GPUS='4').stdout
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(runner_type='FlexibleRunner', strategy=dict(type='FSDPStrategy')),
+        dict(runner_type='FlexibleRunner', strategy=dict(type='DeepSpeedStrategy')),
+        dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')),
+    ],
+    ids=lambda change: list(change.values())[-1]['type'],
+)
+def test_sharding_a_distiller_is_refused(tiny_distiller, tiny_config, change):
+    with pytest.raises(UserError, match=r'under which NSTDistiller does not train: leave'):
+        check_parallel(tiny_distiller(**change))
+    check_parallel(tiny_config('student', **change))
+    check_parallel(tiny_distiller(strategy=dict(type='DDPStrategy')))

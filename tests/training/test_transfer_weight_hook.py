@@ -1,0 +1,140 @@
+"""A schedule of the transfers' weights, through mmengine's real Runner."""
+
+import math
+
+import pytest
+from mmengine.runner import Runner
+
+from nst_det.engine import TransferWeightHook
+from nst_det.errors import UserError
+from nst_det.models.distillers.teacher.teacher import Teacher
+
+
+def scheduled(cfg, **options):
+    cfg.custom_hooks = [dict(type='TransferWeightHook', **options)]
+    return cfg
+
+
+def train(cfg):
+    cfg.train_cfg.val_interval = 100
+    cfg.experiment_name = cfg.work_dir  # by which mmengine keeps what was logged
+    runner = Runner.from_cfg(cfg)
+    runner.train()  # 2 epochs of 2 iterations
+    return runner
+
+
+def logged(runner, key='weight', layer='backbone_inception_4b'):
+    """What the log's source says of the iterations, one after the other."""
+    return runner.message_hub.get_scalar(f'train/{key}_{layer}').data[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(warmup=4), {0: 0, 1: 0.25, 3: 0.75, 4: 1, 1000: 1}),
+        (dict(warmup=4, start_factor=0.5), {0: 0.5, 2: 0.75, 4: 1}),
+        (dict(decay=(2, 4)), {0: 1, 2: 1, 3: 0.5, 4: 0, 5: 0}),
+        (dict(decay=(0, 4), end_factor=0.2), {0: 1, 2: 0.6, 4: 0.2, 9: 0.2}),
+        (dict(decay=(0, 3), curve='cosine'), {0: 1, 1: 0.75, 2: 0.25, 3: 0}),
+        (dict(stop=3), {0: 1, 2: 1, 3: 0, 9: 0}),
+        (
+            dict(warmup=2, decay=(2, 4), end_factor=0.5, stop=6),
+            {0: 0, 1: 0.5, 2: 1, 3: 0.75, 4: 0.5, 5: 0.5, 6: 0},
+        ),
+    ],
+)
+def test_the_factor_at_chosen_iterations(options, expected):
+    hook = TransferWeightHook(**options)
+    assert {time: hook.factor(time) for time in expected} == pytest.approx(expected)
+
+
+def test_the_weight_follows_the_iterations_and_is_logged(tiny_distiller):
+    runner = train(scheduled(tiny_distiller(), warmup=2, decay=(2, 4), end_factor=0.1))
+    assert logged(runner) == pytest.approx([0, 25, 50, 27.5])
+    assert runner.model.transfers[0].loss.loss_weight == 50
+
+
+def test_by_epoch_a_resumed_training_goes_on_with_the_same_weights(tiny_distiller):
+    options = dict(by_epoch=True, warmup=1, decay=(1, 2))
+    whole = scheduled(tiny_distiller(), **options)
+    assert logged(train(whole)) == [0, 25, 50, 25]
+    rest = scheduled(tiny_distiller(), **options)
+    rest.update(load_from=f'{whole.work_dir}/epoch_1.pth', resume=True)
+    rest.work_dir += '_resumed'
+    assert logged(train(rest)) == [0, 25, 50, 25]  # the first two are the checkpoint's
+
+
+def test_the_teacher_runs_while_a_weight_is_above_zero_and_no_longer(tiny_distiller, monkeypatch):
+    calls = []
+    teach = Teacher.__call__
+    monkeypatch.setattr(
+        Teacher, '__call__', lambda *args, **kwargs: calls.append(1) or teach(*args, **kwargs)
+    )
+    runner = train(scheduled(tiny_distiller(**{'model.monitor_interval': 1}), warmup=1, stop=3))
+    assert len(calls) == 2
+    assert [loss > 0 for loss in logged(runner, 'loss_nst')] == [False, True, True, False]
+    # The log shows the latest reading: none of before the stop may stand there for good.
+    assert [ratio > 0 for ratio in logged(runner, 'grad_ratio')] == [False, True, True, False]
+    assert [math.isnan(mmd2) for mmd2 in logged(runner, 'mmd2')] == [True, False, False, True]
+
+
+def test_each_transfer_can_have_a_schedule_of_its_own(tiny_distiller):
+    cfg = tiny_distiller()
+    cfg.model.transfers = [
+        dict(layer=f'backbone.inception_{block}', loss=dict(type='NSTLoss', loss_weight=10.0))
+        for block in ('3b', '4b')
+    ]
+    cfg.custom_hooks = [
+        dict(type='TransferWeightHook', stop=2, transfers=['backbone.inception_3b']),
+        dict(type='TransferWeightHook', warmup=2, transfers=['backbone.inception_4b']),
+    ]
+    runner = train(cfg)
+    assert logged(runner, layer='backbone_inception_3b') == [10, 10, 0, 0]
+    assert logged(runner, layer='backbone_inception_4b') == [0, 5, 10, 10]
+
+
+# The user's mistakes.
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(), 'no warmup, decay or stop'),
+        (dict(warmup=-1), 'warmup is -1, expected a number of at least 0'),
+        (dict(warmup='500'), "warmup is '500', expected a number"),
+        (dict(warmup=5, start_factor=1.5), 'start_factor is 1.5, expected a number from 0 to 1'),
+        (dict(start_factor=0.5, stop=3), 'start_factor needs a warmup'),
+        (dict(decay=1000), 'decay is 1000, expected the begin and the end'),
+        (dict(decay=(4, 2)), 'not in order'),
+        (dict(decay=(4, 4)), 'not in order'),
+        (dict(warmup=5, decay=(4, 9)), 'not in order'),
+        (dict(decay=(4, 9), stop=5), 'not in order'),
+        (dict(decay=(4, 9), curve='cosin'), "curve is 'cosin', expected 'linear' or 'cosine'"),
+        (dict(warmup=5, end_factor=0.1), 'end_factor and curve need a decay'),
+        (dict(stop=5, transfers='backbone'), "transfers is 'backbone', expected a list"),
+        (dict(stop=5, transfers=[]), 'transfers is [], expected a list'),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_clear_line(options, message):
+    with pytest.raises(UserError, match='^[^\n]*$') as error:
+        TransferWeightHook(**options)
+    assert message in str(error.value)
+
+
+def test_an_unknown_transfer_names_the_nearest(tiny_distiller):
+    cfg = scheduled(tiny_distiller(), stop=2, transfers=['backbone.inception_4d'])
+    with pytest.raises(UserError, match=r"did you mean 'backbone.inception_4b'\?"):
+        train(cfg)
+
+
+def test_two_schedules_of_one_transfer_are_an_error(tiny_distiller):
+    cfg = tiny_distiller()
+    cfg.custom_hooks = [dict(type='TransferWeightHook', stop=n) for n in (2, 3)]
+    with pytest.raises(UserError, match='two TransferWeightHooks schedule'):
+        train(cfg)
+
+
+def test_a_plain_detector_has_nothing_to_schedule(tiny_config):
+    cfg = scheduled(tiny_config('student'), stop=2)
+    with pytest.raises(UserError, match='the model is a FasterRCNN: take the hook out'):
+        train(cfg)

@@ -1,0 +1,234 @@
+"""A mistake in any option is one clear line at build time that names the option's path."""
+
+import copy
+import math
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+
+from nst_det.config.options import check_hooks
+from nst_det.errors import UserError
+
+LAYER = 'backbone.inception_4b'
+numbers = st.floats(0, 1e3)
+kernels = st.one_of(
+    st.fixed_dictionaries(dict(type=st.just('LinearKernel'))),
+    st.fixed_dictionaries(
+        dict(type=st.just('PolynomialKernel')),
+        optional=dict(degree=st.integers(1, 4), offset=numbers),
+    ),
+    st.fixed_dictionaries(
+        dict(type=st.just('GaussianKernel')),
+        optional=dict(sigma_squared=st.none() | st.floats(0.1, 10)),
+    ),
+)
+map_losses = st.one_of(
+    st.fixed_dictionaries(
+        dict(type=st.just('NSTLoss'), kernel=kernels), optional=dict(loss_weight=numbers)
+    ),
+    st.fixed_dictionaries(
+        dict(type=st.just('ATLoss')),
+        optional=dict(loss_weight=numbers, mode=st.sampled_from(['paper', 'code'])),
+    ),
+    st.fixed_dictionaries(
+        dict(
+            type=st.just('FitNetLoss'), student_channels=st.just(72), teacher_channels=st.just(72)
+        ),
+        optional=dict(loss_weight=numbers),
+    ),
+)
+class_losses = st.fixed_dictionaries(
+    dict(type=st.just('KDLoss')), optional=dict(loss_weight=numbers, temperature=st.floats(1, 9))
+)
+transfers = st.one_of(
+    st.fixed_dictionaries(dict(layer=st.just(LAYER), loss=map_losses)),
+    st.fixed_dictionaries(
+        dict(student_layer=st.just(LAYER), teacher_layer=st.just(LAYER), loss=map_losses)
+    ),
+    st.fixed_dictionaries(dict(loss=class_losses)),
+)
+distillers = st.fixed_dictionaries(
+    dict(
+        type=st.just('NSTDistiller'),
+        teacher=st.fixed_dictionaries(
+            dict(config=st.just('teacher.py'), checkpoint=st.just('random')),
+            optional=dict(
+                sha256=st.just('deadbeef'),
+                fuse=st.booleans(),
+                channels_last=st.none() | st.booleans(),
+                precision=st.sampled_from([None, 'float32', 'bfloat16', 'float16']),
+                own_stream=st.booleans(),
+                cache=st.none() | st.just('work_dirs/teacher_cache'),
+                cache_gib=st.floats(0.1, 1e3),
+            ),
+        ),
+        transfers=st.lists(transfers, min_size=1, max_size=2),
+    ),
+    optional=dict(ignore_padding=st.booleans(), monitor_interval=st.integers(0, 99)),
+)
+weight_hooks = st.fixed_dictionaries(
+    dict(
+        type=st.just('TransferWeightHook'),
+        warmup=st.integers(1, 9),
+        decay=st.tuples(st.integers(10, 19), st.integers(20, 29)),
+        stop=st.integers(30, 39),
+    ),
+    optional=dict(
+        start_factor=st.floats(0, 1),
+        end_factor=st.floats(0, 1),
+        curve=st.sampled_from(['linear', 'cosine']),
+        by_epoch=st.booleans(),
+        transfers=st.lists(st.just(LAYER), min_size=1),
+        priority=st.just('LOW'),
+    ),
+)
+figure_hooks = st.fixed_dictionaries(
+    dict(type=st.just('PatternFigureHook')),
+    optional=dict(interval=st.integers(1, 9), by_epoch=st.booleans(), image=st.just('a.jpg')),
+)
+layout_hooks = st.fixed_dictionaries(
+    dict(type=st.just('ChannelsLastHook')),
+    optional=dict(devices=st.lists(st.sampled_from(['cpu', 'cuda']), min_size=1)),
+)
+hooks = weight_hooks | figure_hooks | layout_hooks | st.just(dict(type='FiniteLossHook'))
+values = st.sampled_from(
+    [
+        *(None, True, '', 'text', '[', 'os.system', 0, -1, 7, 2.5, -0.5, 10**400, -(10**400)),
+        *(math.nan, math.inf, -math.inf, [], [1], {}, {'type': 'LinearKernel'}, {1: 2}, 1j, (1, 2)),
+        *(dict, len, b'bytes', {'type': 5}, {'type': 'FasterRCNN'}, {'type': None}),
+    ]
+)
+
+
+def options_of(cfg, path=()):
+    """The paths of all options in a config, as tuples of keys and indices."""
+    items = cfg.items() if isinstance(cfg, dict) else enumerate(cfg)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict) or (isinstance(value, list) and key != 'config'):
+            yield from options_of(value, (*path, key))
+
+
+def spelt(path):
+    """``('transfers', 0, 'loss')`` as ``transfers[0].loss``."""
+    return re.sub(r'\.(\d+)', r'[\1]', '.'.join(map(str, path)))
+
+
+@st.composite
+def with_a_mistake(draw, configs):
+    """A config, one option of which is another value, missing or misspelt; and what to name."""
+    cfg = copy.deepcopy(draw(configs))
+    paths = [path for path in options_of(cfg) if path != ('type',)]
+    path = draw(st.sampled_from(paths))
+    *outer, key = path
+    owner = cfg
+    for step in outer:
+        owner = owner[step]
+    kind = draw(st.sampled_from(['value', 'value', 'missing', 'misspelt']))
+    if kind == 'value' or isinstance(key, int):
+        owner[key] = draw(values)
+        while isinstance(path[-1], int) and len(path) > 1:  # an element goes by its list's name
+            path = path[:-1]
+        return cfg, [spelt(path[:-1]), spelt(path[-1:])]
+    value = owner.pop(key)
+    if kind == 'misspelt':
+        owner[f'{key}s'] = value
+    return cfg, [spelt(outer), key]
+
+
+def judge(build, names):
+    """Build; a mistake is one line with all these names."""
+    try:
+        build()
+    except UserError as error:
+        line = str(error)
+        assert '\n' not in line
+        assert all(name in line for name in names), f'{names} not all in: {line}'
+
+
+# One student serves all examples, and a busy machine is no fault.
+EASY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@pytest.fixture
+def student(tiny_config):
+    return tiny_config('student').model
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=EASY)
+@given(with_a_mistake(distillers))
+def test_a_mistake_in_a_distillers_config(student, case):
+    cfg, names = case
+    judge(lambda: MODELS.build(ConfigDict(dict(cfg, student=student))), names)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=EASY)
+@given(distillers)
+def test_the_configs_without_a_mistake_are_built(student, cfg):
+    MODELS.build(ConfigDict(dict(cfg, student=student)))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=EASY)
+@given(with_a_mistake(st.lists(hooks, min_size=1, max_size=2)))
+def test_a_mistake_in_a_hooks_config(case):
+    cfgs, names = case
+    judge(lambda: check_hooks(cfgs), [re.sub(r'^(\d+)', r'custom_hooks[\1]', one) for one in names])
+
+
+@settings(deadline=None, suppress_health_check=EASY)
+@given(st.lists(hooks, min_size=1, max_size=2))
+def test_the_hooks_without_a_mistake_are_built(cfgs):
+    check_hooks(cfgs)
+
+
+@pytest.mark.parametrize(
+    ('change', 'line'),
+    [
+        (
+            dict(loss=dict(type='NSTLoss', kernel=dict(type='PolynomialKernel', degree=2.5))),
+            'transfers[0].loss.kernel.degree is 2.5, expected a whole number of at least 1',
+        ),
+        (
+            dict(loss=dict(type='NSTLoss', kernel=dict(type='PolinomialKernel'))),
+            "transfers[0].loss.kernel.type: unknown kernel 'PolinomialKernel': did you mean 'Poly",
+        ),
+        (
+            dict(loss=dict(type='KDLoss', temperatur=2)),
+            "transfers[0].loss (KDLoss) has no option 'temperatur': did you mean 'temperature'",
+        ),
+        (
+            dict(layer='backbone.inception_4z'),
+            "transfers[0].layer: the student (FasterRCNN) has no layer 'backbone.inception_4z'",
+        ),
+        (dict(layer=5), 'transfers[0].layer is 5, expected a module path'),
+    ],
+)
+def test_the_line_begins_with_the_path(student, change, line):
+    transfer = dict(dict(layer=LAYER, loss=dict(type='NSTLoss')), **change)
+    if transfer['loss']['type'] == 'KDLoss':
+        del transfer['layer']
+    teacher = dict(config='teacher.py', checkpoint='random')
+    with pytest.raises(UserError) as caught:
+        MODELS.build(
+            dict(type='NSTDistiller', student=student, teacher=teacher, transfers=[transfer])
+        )
+    assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ('option', 'line'),
+    [
+        (dict(studnt=1), "NSTDistiller has no option 'studnt': did you mean 'student'"),
+        ({}, "NSTDistiller has no 'student': give it"),
+        (dict(student=5), 'student is no model dict'),
+    ],
+)
+def test_the_distillers_own_options(option, line):
+    others = dict(teacher=dict(config='teacher.py', checkpoint='random'), transfers=[])
+    with pytest.raises(UserError) as caught:
+        MODELS.build(dict(type='NSTDistiller', **others, **option))
+    assert str(caught.value).startswith(line)

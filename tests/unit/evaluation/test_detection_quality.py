@@ -1,0 +1,51 @@
+"""How well detections fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from nst_det.evaluation.functional.detection_quality import image_score, judge
+
+SQUARES = dict(
+    bboxes=np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 40, 50, 50]], np.float32),
+    labels=np.array([0, 1, 1]),
+    ignored=np.array([False, False, True]),
+)
+
+
+def found(*detections):
+    """Detections (which square, label, score)."""
+    return dict(
+        bboxes=torch.from_numpy(SQUARES['bboxes'][[one[0] for one in detections]]),
+        labels=torch.tensor([one[1] for one in detections], dtype=torch.long),
+        scores=torch.tensor([one[2] for one in detections]),
+    )
+
+
+@pytest.mark.parametrize(
+    ('detections', 'score'),
+    [
+        ([(0, 0, 0.9), (1, 1, 0.9)], 1),
+        ([(0, 0, 0.9)], 2 / 3),
+        ([(0, 0, 0.9), (1, 1, 0.2)], 2 / 3),  # below the threshold
+        ([(0, 0, 0.9), (0, 0, 0.8), (1, 1, 0.9)], 4 / 5),  # found twice
+        ([(0, 1, 0.9), (1, 1, 0.9)], 1 / 2),  # of another class
+        ([(0, 0, 0.9), (1, 1, 0.9), (2, 1, 0.9)], 1),  # an ignored one
+        ([], 0),
+    ],
+)
+def test_f1_counts_each_object_once(detections, score):
+    assert image_score(SQUARES, found(*detections), 0.3) == pytest.approx(score)
+
+
+def test_each_detection_is_right_wrong_or_does_not_count():
+    # The second finds again what the first has found, the third is on an ignored object, the
+    # fourth of another class, the last below the threshold.
+    detections = found((0, 0, 0.9), (0, 0, 0.8), (2, 1, 0.7), (1, 0, 0.6), (1, 1, 0.1))
+    assert judge(SQUARES, detections, 0.3) == {0: True, 1: False, 2: None, 3: False}
+
+
+def test_nothing_found_where_nothing_is_is_right():
+    empty = {key: value[:0] for key, value in SQUARES.items()}
+    assert image_score(empty, found(), 0.3) == 1
+    assert image_score(empty, found((0, 0, 0.9)), 0.3) == 0

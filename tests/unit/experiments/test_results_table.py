@@ -1,0 +1,157 @@
+"""The layout of table 4."""
+
+import csv
+import io
+
+import pytest
+from mmdet.datasets import VOCDataset
+from PIL import Image
+
+from nst_det.errors import UserError
+from nst_det.experiments import Protocol, Result, ResultsTable, Row, draw_table, paper_rows
+
+CLASSES = ('bird', 'cat')
+
+
+def row(method, *maps, competes=True, bird=0.5):
+    results = {
+        seed: Result(mAP=value / 100, aps=dict(bird=bird, cat=0.5), checkpoint='', seconds=1)
+        for seed, value in enumerate(maps)
+    }
+    return Row(method, results, competes)
+
+
+def common(*classes, protocol='11 points'):
+    return Protocol('test.txt', classes, protocol, '0.5')
+
+
+@pytest.fixture
+def table():
+    return ResultsTable(
+        [
+            row('Teacher', 50, competes=False, bird=0.9),
+            row('Baseline', 20, 22, 24),
+            row('NST (poly)', 30, 33, 33, bird=0.6),
+        ],
+        baseline='Baseline',
+    )
+
+
+def test_a_row_has_the_mean_and_the_sample_standard_deviation(table):
+    lines = table.cells()
+    assert lines[0] == ['method', 'mAP, mean ± std', 'bird', 'cat']
+    assert lines[2] == ['Baseline', '22.0 ± 2.0', '50.0', '50.0']
+    assert lines[1][1] == '50.0'  # one seed has no spread
+
+
+def test_the_best_of_each_column_is_bold_and_a_teacher_never_is(table):
+    text = table.markdown()
+    assert '| NST (poly) | **32.0 ± 1.7** | **60.0** | **50.0** |' in text
+    assert text.count('**') == 8  # the cats are equal
+
+
+def test_equal_best_values_share_it():
+    table = ResultsTable([row('Baseline', 20), row('KD', 20.04), row('AT', 19)], 'Baseline')
+    assert {line for line, column in table.best() if column == 1} == {1, 2}
+
+
+def test_the_gain_is_paired_over_the_seeds_that_both_have():
+    table = ResultsTable([row('Baseline', 20, 30, 40), row('KD', 21, 33)], 'Baseline')
+    gain = table.gain(table.rows[1])
+    assert (gain.mean, gain.seeds) == (pytest.approx(2), 2)
+
+    late, early = row('Baseline', 20, 30, 40), row('KD', 21, 33)
+    del late.results[0]
+    gain = ResultsTable([late, early], 'Baseline').gain(early)
+    assert (gain.mean, gain.seeds) == (pytest.approx(3), 1)
+    del early.results[1]
+    assert ResultsTable([late, early], 'Baseline').gain(early) is None
+
+
+def test_the_gains_are_said_in_words(table):
+    _, *gains = table.gain_cells()
+    assert gains == [
+        ['NST (poly)', '+10.0', '+7.5 to +12.5', '0.0033', '3', 'better than the baseline']
+    ]
+
+
+def test_one_seed_says_that_no_interval_can_be_had():
+    table = ResultsTable([row('Baseline', 20), row('KD', 21)], 'Baseline')
+    assert 'one seed: no interval can be had' in table.markdown()
+
+
+def test_the_papers_rows_come_only_when_asked_and_say_whose_they_are(table):
+    assert 'paper' not in table.markdown()
+    paper = {'Baseline': {'mAP': 75.6, **dict(zip(table.classes, (75.0, 87.0))), 'sofa': 60.0}}
+    beside = ResultsTable(table.rows, 'Baseline', paper)  # no sofa in this test set
+    lines = beside.cells()
+    assert lines[3] == ["the paper's table 4", '75.6', '75.0', '87.0']
+    assert (4, 1) in beside.best()  # never the paper's own line
+    assert 'arXiv 1707.01219, not results of these runs' in beside.markdown()
+
+
+def test_the_papers_table_4():
+    rows = paper_rows(common('aeroplane', 'tvmonitor'))
+    assert rows['Baseline'] == {'mAP': 75.6, 'aeroplane': 77.2, 'tvmonitor': 74.9}
+    assert list(rows['KD + NST (poly)'].values()) == [77.2, 75.7, 77.1]
+    assert len(rows) == 6
+
+
+def test_the_papers_rows_are_in_the_order_of_vocs_classes(shared):
+    lines = (shared / 'reference' / 'voc07_table4.csv').read_text().splitlines()[1:]
+    facts = [[float(value) for value in line.split(',')[1:]] for line in lines]
+    rows = paper_rows(common(*VOCDataset.METAINFO['classes'])).values()
+    assert [list(row.values()) for row in rows] == facts
+
+
+def test_the_papers_table_beside_other_classes_is_refused():
+    with pytest.raises(UserError, match="VOC's 20 classes, and 'circle' is none"):
+        paper_rows(common('circle', 'star'))
+
+
+def test_the_papers_table_beside_another_way_to_take_ap_is_refused():
+    with pytest.raises(UserError, match="11 points, the rows' is area"):
+        paper_rows(common('cat', protocol='area'))
+
+
+def test_how_ap_was_taken_is_said(table):
+    assert table.markdown().startswith('VOC mAP and AP (11 points, %)')
+    assert ResultsTable(table.rows, 'Baseline', protocol='area').title.startswith(
+        'VOC mAP and AP (area, %)'
+    )
+
+
+def test_rows_that_lack_seeds_are_told(table):
+    assert 'same seeds' not in table.markdown()
+    some = ResultsTable([row('Baseline', 20, 22), row('KD', 21), row('Teacher', 9)], 'Baseline')
+    assert 'do not have the same seeds yet: Baseline 0 1; KD 0;' in some.markdown()
+
+
+def test_the_csv_reads_back_unrounded(table):
+    lines = list(csv.DictReader(io.StringIO(table.csv())))
+    assert [line['method'] for line in lines] == ['Teacher', 'Baseline', 'NST (poly)']
+    assert float(lines[2]['mAP']) == pytest.approx(32)
+    assert float(lines[2]['gain_low']) == pytest.approx(7.515862, abs=1e-5)
+    assert lines[1]['gain'] == ''
+    assert lines[1]['seeds'] == '0 1 2'
+
+
+def test_rows_of_different_test_sets_make_no_table():
+    other = Row('KD', {0: Result(mAP=0.5, aps=dict(dog=0.5), checkpoint='', seconds=1)})
+    with pytest.raises(UserError, match='one table needs one test set'):
+        ResultsTable([row('Baseline', 20), other], 'Baseline')
+
+
+def test_no_result_makes_no_table():
+    with pytest.raises(UserError, match='no result yet'):
+        ResultsTable([Row('Baseline')], 'Baseline')
+
+
+def test_a_picture_has_room_for_every_row(table, tmp_path):
+    draw_table(table, tmp_path / 'some.png')
+    assert {file.name for file in tmp_path.iterdir()} == {'some.png'}
+    more = [*table.rows, *(row(f'method {i}', 20, 21, 23) for i in range(5))]
+    draw_table(ResultsTable(more, 'Baseline'), tmp_path / 'more.png')
+    some, more = (Image.open(tmp_path / name) for name in ('some.png', 'more.png'))
+    assert some.width == more.width
+    assert more.height > some.height + 5 * 60

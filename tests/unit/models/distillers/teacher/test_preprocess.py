@@ -1,0 +1,64 @@
+"""The teacher sees what its own preprocessor would have shown it."""
+
+import pytest
+import torch
+from mmdet.models import DetDataPreprocessor
+from mmdet.structures import DetDataSample
+
+from nst_det.models.distillers.teacher.preprocess import TeacherPreprocess
+
+BGR = dict(mean=[104, 117, 128], std=[1, 1, 1])
+RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
+RAW = dict()
+
+
+def data():
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(40, 52), (33, 50)]
+    images = [
+        torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8) for size in sizes
+    ]
+    samples = [DetDataSample(metainfo=dict(img_shape=size)) for size in sizes]
+    return dict(inputs=images, data_samples=samples)
+
+
+@pytest.mark.parametrize('student', [BGR, RGB, RAW])
+@pytest.mark.parametrize('teacher', [BGR, RGB, RAW, dict(RGB, pad_value=7)])
+@pytest.mark.parametrize('divisors', [(1, 32), (16, 16), (32, 1)])
+def test_it_is_the_teachers_own_preprocessing(student, teacher, divisors):
+    student = DetDataPreprocessor(**student, pad_size_divisor=divisors[0])
+    teacher = DetDataPreprocessor(**teacher, pad_size_divisor=divisors[1])
+    batch = student(data(), training=True)
+    seen, samples = TeacherPreprocess(student, teacher)(batch['inputs'], batch['data_samples'])
+    expected = teacher(data(), training=True)['inputs']
+    h, w = expected.shape[2:]
+    torch.testing.assert_close(seen[:, :, :h, :w], expected, rtol=1e-5, atol=1e-4)
+    assert all(size % divisors[1] == 0 for size in seen.shape[2:])
+    assert samples[0].batch_input_shape == tuple(seen.shape[2:])
+
+
+def test_where_both_agree_the_students_batch_is_used_as_it_is():
+    one, other = DetDataPreprocessor(**BGR), DetDataPreprocessor(**BGR)
+    batch = one(data(), training=True)
+    seen, _ = TeacherPreprocess(one, other)(batch['inputs'], batch['data_samples'])
+    assert seen is batch['inputs']
+
+
+def test_the_students_samples_and_batch_are_left_alone():
+    student = DetDataPreprocessor(**BGR)
+    teacher = DetDataPreprocessor(**RGB, pad_size_divisor=64)
+    batch = student(data(), training=True)
+    before = batch['inputs'].clone()
+    TeacherPreprocess(student, teacher)(batch['inputs'], batch['data_samples'])
+    assert torch.equal(batch['inputs'], before)
+    assert batch['data_samples'][0].batch_input_shape == (40, 52)
+
+
+def test_autocast_does_not_coarsen_the_colours():
+    student, teacher = DetDataPreprocessor(**BGR), DetDataPreprocessor(**RGB)
+    batch = student(data(), training=True)
+    view = TeacherPreprocess(student, teacher)
+    expected, _ = view(batch['inputs'], batch['data_samples'])
+    with torch.autocast('cpu', torch.bfloat16):
+        seen, _ = view(batch['inputs'], batch['data_samples'])
+    assert torch.equal(seen, expected)

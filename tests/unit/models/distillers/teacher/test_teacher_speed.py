@@ -1,0 +1,228 @@
+"""What holds of the teacher's ways to run faster."""
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from torch import nn
+
+from nst_det.errors import UserError
+from nst_det.models.distillers.taps.tap import Tap
+from nst_det.models.distillers.teacher.options import check_teacher
+from nst_det.models.distillers.teacher.teacher import Teacher
+
+CONFIG = dict(
+    type='RetinaNet',
+    data_preprocessor=dict(type='DetDataPreprocessor', mean=[0.0] * 3, std=[1.0] * 3),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, frozen_stages=-1),
+    neck=dict(type='FPN', in_channels=[8, 16, 32, 64], out_channels=16, start_level=1, num_outs=3),
+    bbox_head=dict(
+        type='RetinaSepBNHead',
+        num_classes=3,
+        num_ins=3,
+        in_channels=16,
+        feat_channels=16,
+        stacked_convs=1,
+        norm_cfg=dict(type='BN'),
+        anchor_generator=dict(
+            type='AnchorGenerator', ratios=[1.0], scales=[4], strides=[8, 16, 32]
+        ),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+    ),
+    test_cfg=dict(nms_pre=20, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5)),
+)
+PLAIN = dict(fuse=False, channels_last=False)
+NECK = ['neck[1]']
+
+
+def make(seed=0, **options) -> Teacher:
+    torch.manual_seed(seed)
+    teacher = Teacher(CONFIG, 'random', **options)
+    for module in teacher.detector.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as if it had been trained
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return teacher
+
+
+def images(count=2, seed=0):
+    return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def teach(teacher, seen, layers=NECK, needs_features=False, **metainfo):
+    samples = [DetDataSample(metainfo=dict(img_shape=(64, 64), **metainfo)) for _ in seen]
+    taps = [Tap(layer) for layer in layers]
+    return teacher(seen, samples, teacher.detector.data_preprocessor, taps, needs_features)
+
+
+def maps(*args, **options):
+    return list(teach(*args, **options).maps.values())
+
+
+def runs_of(teacher):
+    """A list to which every run of a module without children adds its name."""
+    ran = []
+    for name, module in teacher.detector.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda m, i, o, name=name: ran.append(name))
+    return ran
+
+
+@pytest.mark.parametrize(
+    'layer',
+    [
+        'neck[1]',
+        'backbone.layer2.0.conv1',
+        'backbone.layer2.0.downsample.1',
+        'backbone.layer2',
+        'bbox_head.cls_convs.0.0.conv@1',
+    ],
+)
+def test_rewritten_it_gives_the_same_map_to_float32_rounding(layer):
+    plain, fast = make(**PLAIN), make()
+    for seed in range(2):  # a later batch than the one on which it was tried
+        want, got = (maps(one, images(seed=seed), [layer])[0] for one in (plain, fast))
+        assert (got - want).norm() < 1e-5 * want.norm()
+        assert got.is_contiguous()
+    assert len(fast.rewrites) == 2 and not plain.rewrites
+
+
+def test_rewritten_it_classifies_the_same_to_float32_rounding():
+    want, got = (
+        torch.cat([one.flatten() for one in teach(t, images(), [], True).classify()])
+        for t in (make(**PLAIN), make())
+    )
+    assert (got - want).norm() < 1e-5 * want.norm()
+
+
+def test_a_layer_that_is_tapped_later_is_as_it_was_loaded():
+    layer = ['backbone.layer2.0.conv1']
+    late, plain = make(channels_last=False), make(**PLAIN)
+    maps(late, images())
+    torch.testing.assert_close(maps(late, images(), layer), maps(plain, images(), layer))
+
+
+@pytest.mark.parametrize(
+    ('layer', 'last'),
+    [('backbone.layer2', 'backbone.layer2.1.relu'), ('neck[0]', 'neck.fpn_convs.2.conv')],
+)
+def test_nothing_runs_after_the_last_tap(layer, last):
+    teacher = make()
+    maps(teacher, images(), [layer])
+    ran = runs_of(teacher)
+    maps(teacher, images(), [layer])
+    assert ran[-1] == last
+
+
+@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+def test_in_a_short_type_its_maps_are_near_and_come_back_in_float32(precision):
+    (want,), (got,) = maps(make(**PLAIN), images()), maps(make(precision=precision), images())
+    assert got.dtype == torch.float32
+    assert 1e-5 < (got - want).norm() / want.norm() < 0.05
+
+
+def test_a_float32_teacher_stays_so_under_autocast():
+    want = maps(make(), images())
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(maps(make(precision='float32'), images())[0], want[0])
+        assert maps(make(), images())[0].dtype == torch.bfloat16
+
+
+def test_a_stream_of_its_own_changes_nothing_on_a_cpu():
+    teacher_output = teach(make(own_stream=True), images())
+    teacher_output.wait()
+    assert torch.equal(next(iter(teacher_output.maps.values())), maps(make(), images())[0])
+
+
+# The cache.
+
+
+@pytest.fixture
+def cached(tmp_path):
+    return lambda **options: make(cache=tmp_path / 'cache', **options)
+
+
+def test_what_is_seen_again_is_not_run_again_and_the_same_bit_for_bit(cached):
+    teacher = cached()
+    teacher_output = teach(teacher, images(4))
+    assert teacher_output.cached == 0
+    for again in (teacher, cached()):
+        ran = runs_of(again)
+        second = teach(again, images(4))
+        assert second.cached == 1
+        assert set(ran) <= {'data_preprocessor'}  # asked once how it sees colours
+        for one, other in zip(teacher_output.maps.values(), second.maps.values()):
+            assert torch.equal(one, other)
+
+
+def test_what_is_cached_is_classified_the_same_bit_for_bit(cached):
+    teacher = cached()
+    lessons = [teach(one, images(), needs_features=True) for one in (teacher, teacher, cached())]
+    assert [teacher_output.cached for teacher_output in lessons] == [0, 1, 1]
+    first, *others = [torch.cat([s.flatten() for s in one.classify()]) for one in lessons]
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_without_a_cache_it_gives_the_same_bit_for_bit(cached):
+    assert torch.equal(maps(cached(), images())[0], maps(make(), images())[0])
+
+
+def test_in_a_batch_of_others_an_image_is_found(cached):
+    teacher = cached()
+    (first,) = maps(teacher, images(4))
+    teacher_output = teach(teacher, torch.cat([images(1, seed=9), images(4)[[2]]]))
+    assert teacher_output.cached == 0.5
+    assert torch.equal(next(iter(teacher_output.maps.values()))[1], first[2])
+
+
+@pytest.mark.parametrize(
+    ('options', 'seen', 'asked'),
+    [
+        (dict(seed=1), images(), {}),
+        (dict(fuse=False), images(), {}),
+        (dict(precision='bfloat16'), images(), {}),
+        ({}, images() + 1e-6, {}),
+        ({}, images().flip(3), {}),
+        ({}, nn.functional.pad(images(), (0, 32)), {}),
+        ({}, images(), dict(layers=['neck[0]'])),
+        ({}, images(), dict(layers=['neck[1]', 'neck[0]'])),
+        ({}, images(), dict(needs_features=True)),
+        ({}, images(), dict(scale_factor=(2.0, 2.0))),
+    ],
+)
+def test_whatever_changes_it_is_run(cached, options, seen, asked):
+    teach(cached(), images())
+    assert teach(cached(), images()).cached == 1
+    assert teach(cached(**options), seen, **asked).cached == 0
+
+
+def test_other_weights_of_the_same_config_are_another_teacher(cached, tmp_path):
+    teach(cached(), images())
+    weights = make().detector.state_dict()
+    weights['neck.fpn_convs.0.conv.bias'][3] += 1
+    torch.save(weights, tmp_path / 'other.pth')
+    other = Teacher(CONFIG, str(tmp_path / 'other.pth'), cache=tmp_path / 'cache')
+    assert teach(other, images()).cached == 0
+
+
+@pytest.mark.parametrize(
+    ('changed', 'line'),
+    [
+        (dict(fuse=1), 'teacher.fuse is 1, expected True or False'),
+        (dict(channels_last='yes'), "teacher.channels_last is 'yes', expected True, False or None"),
+        (
+            dict(precision='bf16'),
+            "teacher.precision is 'bf16', expected 'float32', 'bfloat16', 'float16' or None",
+        ),
+        (dict(own_stream=None), 'teacher.own_stream is None, expected True or False'),
+        (dict(cache=5), 'teacher.cache is 5, expected a folder'),
+        (dict(cache=''), "teacher.cache is '', expected a folder"),
+        (dict(cache_gib=0), 'teacher.cache_gib is 0, expected a number above 0'),
+        (dict(cach='a'), "teacher has no option 'cach': did you mean 'cache'"),
+    ],
+)
+def test_a_wrong_option_is_one_line_with_its_path(changed, line):
+    with pytest.raises(UserError) as caught:
+        check_teacher(dict(config=CONFIG, checkpoint='random', **changed))
+    assert str(caught.value).startswith(line)
