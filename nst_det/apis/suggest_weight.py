@@ -95,8 +95,8 @@ def measure(
         raise UserError('the training data makes no batch: check its annotations and filters')
     for done, losses in enumerate(_losses(distiller, loader, iterations), 1):
         for measurement, transfer in zip(measurements, distiller.transfers):
-            measurement.distances.append(losses[transfer.reading].item())
-            measurement.ratios.append(losses[f'grad_ratio_{transfer.label}'].item())
+            measurement.distances.append(losses[transfer.log_key].item())
+            measurement.ratios.append(losses[f'grad_ratio_{transfer.log_name}'].item())
         report(done, measurements)
     return measurements
 

@@ -95,7 +95,6 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
         teacher_output = distiller.open_teacher()(
             images, samples, distiller.data_preprocessor, [one.teacher_tap for one in transfers]
         )
-        teacher_output.wait()
         taps = [one.student_tap for one in transfers]
         with record(distiller.student, taps, 'student', stop_early=True) as tapped:
             distiller.student(images, samples, mode='tensor')

@@ -155,7 +155,7 @@ class TransferWeightHook(Hook):
         factor = self.factor(time)
         for transfer in self.transfers:
             transfer.factor = factor
-            runner.message_hub.update_scalar(f'train/weight_{transfer.label}', transfer.weight)
+            runner.message_hub.update_scalar(f'train/weight_{transfer.log_name}', transfer.weight)
 
 
 def _number(option: str, value: object, most: float = sys.float_info.max) -> float:

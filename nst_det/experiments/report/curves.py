@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from nst_det.experiments.run_folder import Run
 
 NOT_A_TERM = ('epoch', 'iter', 'step')
-# What a distiller's losses measure, without their weights: see Transfer.reading.
+# What a distiller's losses measure, without their weights: see Transfer.log_key.
 MEASURES = (
     ('mmd2_', 'MMD² to the teacher (NST)', 'MMD²', 'selectivity patterns are from the teacher’s'),
     ('gap_', 'Attention gap to the teacher (AT)', 'gap', 'attention maps are from the teacher’s'),

@@ -21,7 +21,7 @@ from nst_det.models.distillers.taps.recorder import count_channels
 from nst_det.models.distillers.teacher.options import check_teacher
 from nst_det.models.distillers.teacher.teacher import Teacher
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
-from nst_det.models.distillers.transfers.base import Batch, Observation, Transfer
+from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.distillers.transfers.build import build_transfers, places
 from nst_det.models.losses import FitNetLoss
 
@@ -163,7 +163,7 @@ class NSTDistiller(BaseDetector):
                 any(transfer.needs_features for transfer in active),
             )
         with ExitStack() as stack:
-            observed = [stack.enter_context(transfer.watch(self.student)) for transfer in active]
+            observed = [stack.enter_context(transfer.record(self.student)) for transfer in active]
             losses = self.student.loss(batch_inputs, batch_data_samples)
         own = dict(losses)
         if active:
@@ -198,13 +198,13 @@ class NSTDistiller(BaseDetector):
         self,
         iteration: int,
         own: dict,
-        observed: list[Observation],
+        observed: list[StudentOutput],
         losses: dict,
         seen: list[list[Tensor]],
     ) -> dict[str, Tensor]:
         """What the log is told beside the losses."""
         readings = {
-            transfer.reading: transfer.measured(losses[transfer.name])
+            transfer.log_key: transfer.measured(losses[transfer.name])
             for transfer in self.transfers
             if transfer.loss.loss_weight
         }
@@ -214,7 +214,7 @@ class NSTDistiller(BaseDetector):
         return readings
 
     def _gradient_ratios(
-        self, own: dict, observed: list[Observation], losses: dict, seen: list[list[Tensor]]
+        self, own: dict, observed: list[StudentOutput], losses: dict, seen: list[list[Tensor]]
     ) -> dict[str, Tensor]:
         weighted = [transfer for transfer in self.transfers if transfer.loss.loss_weight]
         detection, _ = self.student.parse_losses(own)
@@ -223,7 +223,7 @@ class NSTDistiller(BaseDetector):
         ratios = iter(gradient_ratios(detection, tapped, transferred, seen))
         # One that a schedule has switched off pulls with nothing, and the log is to say so.
         return {
-            f'grad_ratio_{transfer.label}': next(ratios)
+            f'grad_ratio_{transfer.log_name}': next(ratios)
             if transfer.active
             else detection.new_zeros(())
             for transfer in weighted
@@ -325,7 +325,7 @@ class NSTDistiller(BaseDetector):
         return getattr(student, name)
 
 
-def _check_reached(transfer: Transfer, observed: Observation) -> None:
+def _check_reached(transfer: Transfer, observed: StudentOutput) -> None:
     if torch.is_grad_enabled() and not all(one.requires_grad for one in observed.tensors):
         raise UserError(
             f"the student's layer '{transfer.layer}' learns nothing from "

@@ -43,7 +43,7 @@ class RoILogits:
                     f'classes ({type(head.loss_cls).__name__})'
                 )
         self.sigmoid = bool(getattr(self.heads[0].loss_cls, 'use_sigmoid', False))
-        self.outputs = len(self.heads)
+        self.stages = len(self.heads)
 
     @contextmanager
     def record(self) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
@@ -73,13 +73,13 @@ class RoILogits:
         finally:
             for handle in handles:
                 handle.remove()
-        if len(scores) != self.outputs or len(rois) != self.outputs:
+        if len(scores) != self.stages or len(rois) != self.stages:
             raise UserError(
                 f'KDLoss: {self.where} classified regions {len(scores)} times in a training pass, '
-                f'expected {self.outputs}'
+                f'expected {self.stages}'
             )
 
-    def classify(self, features: Sequence[Tensor], rois: Sequence[Tensor]) -> list[Tensor]:
+    def compute(self, features: Sequence[Tensor], rois: Sequence[Tensor]) -> list[Tensor]:
         """Classify given regions.
 
         Args:
@@ -148,7 +148,7 @@ class DenseLogits:
         if not scores:
             raise UserError(f'KDLoss: {self.where} did not run in a training pass')
 
-    def classify(self, features: Sequence[Tensor]) -> list[Tensor]:
+    def compute(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Classify every position.
 
         Args:
@@ -172,7 +172,7 @@ class DenseLogits:
         return list(levels)
 
 
-def classifier(detector: nn.Module, role: str) -> RoILogits | DenseLogits:
+def find_logits(detector: nn.Module, role: str) -> RoILogits | DenseLogits:
     """Find what classifies in a detector.
 
     Args:

@@ -1,4 +1,4 @@
-"""A teacher_output: what the teacher makes of one batch."""
+"""The teacher's output for one batch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,49 +9,43 @@ from torch import Size, Tensor
 
 from nst_det.models.distillers.taps.logits import DenseLogits, RoILogits
 from nst_det.models.distillers.taps.tap import Tap
-from nst_det.models.distillers.teacher.side_stream import SideStream
 
 
 @dataclass(frozen=True)
 class TeacherOutput:
-    """What the teacher makes of one batch.
+    """The feature maps that a teacher computed for one batch, and on request its logits.
 
     Args:
-        maps (Mapping[Tap, Tensor]): Its tapped maps, `(N, C, H, W)`.
-        canvas (Size): H × W of its batch in pixels, which its padding divisor may make larger than
-            the student's.
-        features (Sequence[Tensor], optional): The maps that its heads see, where a transfer needs
-            them. Defaults to None.
-        classifier (RoILogits or DenseLogits, optional): Its classification, likewise.
-        computing (Callable): Gives the ``with`` block in which that is computed. Defaults to one
-            that changes nothing.
-        cached (float, optional): The share of the images whose maps were read from a cache, None
-            where there is no cache. Defaults to None.
-        stream (SideStream, optional): Where the maps are still being computed. Defaults to None.
+        feature_maps (Mapping[Tap, Tensor]): The tapped feature maps, `(N, C, H, W)`.
+        batch_input_shape (Size): H and W of the teacher's batch in pixels. The teacher may pad
+            more than the student does.
+        head_inputs (Sequence[Tensor], optional): The feature maps that the teacher's heads take,
+            recorded only if a transfer needs them. Defaults to None.
+        logits (RoILogits or DenseLogits, optional): Computes the teacher's logits from
+            ``head_inputs``. Defaults to None.
+        precision_context (Callable): Gives the ``with`` block in which the logits are computed.
+            Defaults to a block that changes nothing.
+        cached_share (float, optional): The share of the images, 0 to 1, that were read from the
+            feature cache. Defaults to None, no cache.
     """
 
-    maps: Mapping[Tap, Tensor]
-    canvas: Size
-    features: Sequence[Tensor] | None = None
-    classifier: RoILogits | DenseLogits | None = None
-    computing: Callable[[], AbstractContextManager] = nullcontext
-    cached: float | None = None
-    stream: SideStream | None = None
-
-    def wait(self) -> None:
-        """Have the current stream wait for the maps, before anything reads them."""
-        if self.stream is not None:
-            self.stream.join([*self.maps.values(), *(self.features or ())])
+    feature_maps: Mapping[Tap, Tensor]
+    batch_input_shape: Size
+    head_inputs: Sequence[Tensor] | None = None
+    logits: RoILogits | DenseLogits | None = None
+    precision_context: Callable[[], AbstractContextManager] = nullcontext
+    cached_share: float | None = None
 
     @torch.no_grad()
-    def classify(self, *rois: Sequence[Tensor]) -> list[Tensor]:
-        """The teacher's class scores of given regions, or of its own positions.
+    def compute_logits(self, *rois: Sequence[Tensor]) -> list[Tensor]:
+        """Compute the teacher's class logits.
 
         Args:
-            *rois (Sequence[Tensor]): For a two-stage teacher the regions of each stage, `(R, 5)`.
+            *rois (Sequence[Tensor]): For a two-stage teacher the regions of each stage, `(R, 5)`:
+                image index and corners. A one-stage teacher takes none.
 
         Returns:
-            list[Tensor]: Per stage `(R, K)`, or per level `(N, A·K, H, W)`.
+            list[Tensor]: Per stage `(R, K)`, or per feature map level `(N, A·K, H, W)`.
         """
-        with self.computing():
-            return self.classifier.classify(self.features, *rois)
+        with self.precision_context():
+            return self.logits.compute(self.head_inputs, *rois)

@@ -16,7 +16,7 @@ from torch import Tensor
 from nst_det.config.detector import detector_config
 from nst_det.errors import UserError
 from nst_det.fileio.state_dict import load_strictly
-from nst_det.models.distillers.taps.logits import RoILogits, classifier
+from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.feature_cache import FeatureCache, weights_key
@@ -139,7 +139,7 @@ class Teacher:
             dict(zip(taps, maps)),
             seen.shape[2:],
             features,
-            classifier(self.detector, 'teacher') if needs_features else None,
+            find_logits(self.detector, 'teacher') if needs_features else None,
             partial(self._computing, images.device),
             cached,
             self.stream,
@@ -241,10 +241,10 @@ class Teacher:
                 self.detector(seen, views, mode='tensor')
             if not features:
                 return tapped
-            judge = classifier(self.detector, 'teacher')
+            logits_reader = find_logits(self.detector, 'teacher')
             whole = seen.new_tensor([[i, 0, 0, *seen.shape[:1:-1]] for i in range(len(seen))])
-            rois = [[whole] * judge.outputs] if isinstance(judge, RoILogits) else []
-            return [*tapped, *judge.classify(features[0], *rois)]
+            rois = [[whole] * logits_reader.stages] if isinstance(logits_reader, RoILogits) else []
+            return [*tapped, *logits_reader.compute(features[0], *rois)]
 
         layout = seen.device.type == 'cpu' if self.channels_last is None else self.channels_last
         spared = [tap.module(self.detector, 'teacher') for tap in taps]

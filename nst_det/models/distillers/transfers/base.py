@@ -41,7 +41,7 @@ class Batch:
 
 
 @dataclass
-class Observation:
+class StudentOutput:
     """What a transfer recorded of the student's forward pass.
 
     Args:
@@ -83,14 +83,14 @@ class Transfer(ABC):
         return self.weight != 0
 
     @property
-    def label(self) -> str:
+    def log_name(self) -> str:
         """str: What the log calls it; without 'loss', which would add a value to the total."""
         return self.name.removeprefix('loss_').removeprefix('nst_').replace('loss', 'Loss')
 
     @property
-    def reading(self) -> str:
+    def log_key(self) -> str:
         """str: What the log calls the loss without its weight."""
-        return f'{self.loss.measure}_{self.label}'
+        return f'{self.loss.measure}_{self.log_name}'
 
     def measured(self, loss: Tensor) -> Tensor:
         """What the loss measures, without the weight: MMD² of NST.
@@ -132,14 +132,14 @@ class Transfer(ABC):
         return False
 
     @abstractmethod
-    def watch(self, student: nn.Module) -> AbstractContextManager[Observation]:
+    def record(self, student: nn.Module) -> AbstractContextManager[StudentOutput]:
         """Record what it needs of the forward pass that runs inside the ``with`` block."""
 
     @abstractmethod
     def compare(
         self,
         seen: Sequence[Tensor],
-        observed: Observation,
+        observed: StudentOutput,
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
@@ -147,7 +147,7 @@ class Transfer(ABC):
 
         Args:
             seen (Sequence[Tensor]): The observation's tensors, or views of them.
-            observed (Observation): What was recorded of the student.
+            observed (StudentOutput): What was recorded of the student.
             batch (Batch): The student's batch.
             teacher_output (TeacherOutput): What the teacher made of it.
 

@@ -9,7 +9,7 @@ from nst_det.models.distillers.taps.geometry import align, inside
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.output import TeacherOutput
-from nst_det.models.distillers.transfers.base import Batch, Observation, Transfer
+from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.losses import FeatureLoss
 
 
@@ -40,14 +40,14 @@ class FeatureTransfer(Transfer):
         return [self.teacher_tap]
 
     @contextmanager
-    def watch(self, student: nn.Module) -> Iterator[Observation]:
+    def record(self, student: nn.Module) -> Iterator[StudentOutput]:
         with record(student, [self.student_tap], 'student') as tapped:
-            yield Observation(tapped)
+            yield StudentOutput(tapped)
 
     def compare(
         self,
         seen: Sequence[Tensor],
-        observed: Observation,
+        observed: StudentOutput,
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
@@ -70,8 +70,8 @@ class FeatureTransfer(Transfer):
         """
         student_map = self.student_tap.as_map(tapped, batch.shape, 'student')
         teacher_map = align(
-            teacher_output.maps[self.teacher_tap],
-            teacher_output.canvas,
+            teacher_output.feature_maps[self.teacher_tap],
+            teacher_output.batch_input_shape,
             student_map.shape[2:],
             batch.canvas,
             batch.sizes,

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.geometry import inside, strides_of_map
-from nst_det.models.distillers.taps.logits import classifier
+from nst_det.models.distillers.taps.logits import find_logits
 from nst_det.models.distillers.teacher.output import TeacherOutput
-from nst_det.models.distillers.transfers.base import Batch, Observation, Transfer
+from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.losses import KDLoss
 
 CLASS_SCORES = 'class_scores'
@@ -32,39 +32,39 @@ class LogitTransfer(Transfer):
         super().__init__(loss, name, CLASS_SCORES)
 
     def check_student(self, detector: nn.Module) -> None:
-        classifier(detector, 'student')
+        find_logits(detector, 'student')
 
     def check_teacher(self, detector: nn.Module) -> None:
-        classifier(detector, 'teacher')
+        find_logits(detector, 'teacher')
 
     @property
     def needs_features(self) -> bool:
         return True
 
     @contextmanager
-    def watch(self, student: nn.Module) -> Iterator[Observation]:
-        with classifier(student, 'student').record() as (scores, rois):
-            observed = Observation(scores)
+    def record(self, student: nn.Module) -> Iterator[StudentOutput]:
+        with find_logits(student, 'student').record() as (scores, rois):
+            observed = StudentOutput(scores)
             yield observed
         observed.rois = rois
 
     def compare(
         self,
         seen: Sequence[Tensor],
-        observed: Observation,
+        observed: StudentOutput,
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
         dense = observed.rois is None
-        if dense != teacher_output.classifier.dense:
+        if dense != teacher_output.logits.dense:
             kinds = ['two-stage', 'one-stage']
             raise UserError(
                 f'KDLoss cannot compare a {kinds[dense]} student and a {kinds[not dense]} teacher: '
                 'both need a RoI head, or neither'
             )
         if dense:
-            return self._dense(seen, teacher_output.classify(), batch, teacher_output)
-        taught = teacher_output.classify(observed.rois)
+            return self._dense(seen, teacher_output.compute_logits(), batch, teacher_output)
+        taught = teacher_output.compute_logits(observed.rois)
         if len(taught) != len(seen):
             raise UserError(
                 f'KDLoss: the student classifies in {len(seen)} stages, the teacher in '
@@ -72,7 +72,7 @@ class LogitTransfer(Transfer):
             )
         for student, teacher in zip(seen, taught):
             _check_classes(student.shape[1], teacher.shape[1])
-        sigmoid = teacher_output.classifier.sigmoid
+        sigmoid = teacher_output.logits.sigmoid
         losses = [self.loss(student, teacher, sigmoid) for student, teacher in zip(seen, taught)]
         return torch.stack(losses).mean()
 
@@ -83,13 +83,13 @@ class LogitTransfer(Transfer):
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
-        classes = teacher_output.classifier.channels  # type: ignore[union-attr]  # a dense one
+        classes = teacher_output.logits.channels  # type: ignore[union-attr]  # a dense one
         rows = []
         for student, teacher in zip(seen, taught, strict=True):
             _check_classes(student.shape[1], teacher.shape[1])
             size = student.shape[2:]
             if strides_of_map(batch.canvas, size) != strides_of_map(
-                teacher_output.canvas, teacher.shape[2:]
+                teacher_output.batch_input_shape, teacher.shape[2:]
             ) or any(have < want for have, want in zip(teacher.shape[2:], size)):
                 raise UserError(
                     f'KDLoss: the student classifies {tuple(size)} positions, the teacher '
@@ -99,7 +99,7 @@ class LogitTransfer(Transfer):
             mask = inside(batch.sizes, batch.canvas, student)
             rows.append([_rows(scores, classes, mask) for scores in (student, teacher)])
         student, teacher = (torch.cat(levels) for levels in zip(*rows))
-        sigmoid = teacher_output.classifier.sigmoid
+        sigmoid = teacher_output.logits.sigmoid
         return self.loss(student, teacher, sigmoid, expected_objects(teacher, sigmoid))
 
 

@@ -125,7 +125,7 @@ def test_the_readings_are_mmd2_and_the_ratio_of_what_backward_brings(runner):
         data['inputs'], data['data_samples'], model.data_preprocessor, [tap]
     )
     leaf = maps[0].detach().requires_grad_()
-    mmd2 = nst_mmd2(leaf, teacher_output.maps[tap], PolynomialKernel()).mean()
+    mmd2 = nst_mmd2(leaf, teacher_output.feature_maps[tap], PolynomialKernel()).mean()
     (25 * mmd2).backward()  # λ/2
     torch.testing.assert_close(losses[f'mmd2_{LABEL}'], mmd2.detach())
     assert not losses[f'mmd2_{LABEL}'].requires_grad
@@ -147,7 +147,7 @@ def test_the_readings_are_no_part_of_the_total(runner):
 def test_a_layer_named_after_a_loss_is_no_part_of_the_total_either():
     (transfer,) = build_transfers([dict(layer='neck.gloss', loss=dict(type='NSTLoss'))])
     assert transfer.name == 'loss_nst_neck_gloss'
-    assert transfer.label == 'neck_gLoss'
+    assert transfer.log_name == 'neck_gLoss'
 
 
 def test_monitoring_changes_no_weight(tiny_distiller):

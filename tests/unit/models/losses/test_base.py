@@ -26,4 +26,4 @@ def test_a_loss_of_ones_own_is_a_transfer_by_its_name():
     finally:
         MODELS.module_dict.pop('MeanLoss')
     assert transfer.name == 'loss_mean_neck_1'
-    assert transfer.reading == 'distance_mean_neck_1'
+    assert transfer.log_key == 'distance_mean_neck_1'
