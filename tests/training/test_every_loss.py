@@ -84,7 +84,7 @@ def test_all_four_train_together_and_the_checkpoint_is_the_plain_students(
     runner = train(wider_teacher(ALL))
     for name in NAMES:
         assert runner.message_hub.get_scalar(f'train/{name}').current() > 0
-    for reading in ('mmd2', 'gap_at', 'mse_fitnet'):
+    for reading in ('mmd2', 'distance_at', 'mse_fitnet'):
         assert runner.message_hub.get_scalar(f'train/{reading}_backbone_inception_4b').current() > 0
     assert runner.message_hub.get_scalar('train/kl_kd').current() > 0
     saved = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=True)['state_dict']

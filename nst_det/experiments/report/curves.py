@@ -9,7 +9,12 @@ NOT_A_TERM = ('epoch', 'iter', 'step')
 # What a distiller's losses measure, without their weights: see Transfer.log_key.
 MEASURES = (
     ('mmd2_', 'MMD² to the teacher (NST)', 'MMD²', 'selectivity patterns are from the teacher’s'),
-    ('gap_', 'Attention gap to the teacher (AT)', 'gap', 'attention maps are from the teacher’s'),
+    (
+        'distance_',
+        'Attention distance to the teacher (AT)',
+        'distance',
+        'attention maps are from the teacher’s',
+    ),
     (
         'mse_',
         'Hint error to the teacher (FitNet)',

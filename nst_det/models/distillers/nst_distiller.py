@@ -23,7 +23,6 @@ from nst_det.models.distillers.teacher.teacher import Teacher
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.distillers.transfers.build import build_transfers, places
-from nst_det.models.losses import FitNetLoss
 
 
 @MODELS.register_module()
@@ -114,9 +113,7 @@ class NSTDistiller(BaseDetector):
         open_ends = [
             transfer
             for transfer in self.transfers
-            if isinstance(transfer.loss, FitNetLoss)
-            and transfer.loss.loss_weight
-            and transfer.loss.regressor is None
+            if transfer.loss.needs_channels and transfer.loss.loss_weight
         ]
         try:
             config = detector_config(self.teacher_cfg['config']) if open_ends else None
@@ -137,7 +134,7 @@ class NSTDistiller(BaseDetector):
         """The student's losses, and one ``loss_…`` per transfer, such as ``loss_nst_…``.
 
         Besides, for the log alone: ``mmd2_…`` is a transfer's MMD² without its weight (and
-        ``gap_…``, ``mse_…``, ``kl_…`` what the other losses measure), ``grad_ratio_…`` what
+        ``distance_…``, ``mse_…``, ``kl_…`` what the other losses measure), ``grad_ratio_…`` what
         ``monitor_interval`` says, and ``teacher_cached`` the share of the images that a cache of
         the teacher's maps had.
 

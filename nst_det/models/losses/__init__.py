@@ -1,5 +1,5 @@
 from .at_loss import ATLoss, attention_distance, attention_pattern
-from .base import FeatureLoss, TransferLoss
+from .base import FeatureLoss, LogitLoss, TransferLoss, loss_classes
 from .fitnet_loss import FitNetLoss
 from .kd_loss import KDLoss, kd_divergence
 from .mmd.kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
@@ -14,12 +14,14 @@ __all__ = [
     'KDLoss',
     'Kernel',
     'LinearKernel',
+    'LogitLoss',
     'NSTLoss',
     'PolynomialKernel',
     'TransferLoss',
     'attention_distance',
     'attention_pattern',
     'kd_divergence',
+    'loss_classes',
     'nst_mmd2',
     'selectivity_patterns',
 ]

@@ -88,7 +88,10 @@ class ATLoss(FeatureLoss):
     """
 
     method = 'at'
-    measure = 'gap'
+    measure = 'distance'
+    title = 'Attention distance to the teacher (AT)'
+    unit = 'attention distance'
+    meaning = 'Lower: the student attends more to where the teacher attends.'
 
     def __init__(self, loss_weight: float = 1000.0, mode: str = 'code') -> None:
         super().__init__(loss_weight)

@@ -32,6 +32,9 @@ class FitNetLoss(FeatureLoss):
 
     method = 'fitnet'
     measure = 'mse'
+    title = 'Mean squared error to the teacher (FitNet)'
+    unit = 'mean squared error'
+    meaning = 'Lower: the feature map of the student, through its regressor, is closer.'
     coefficient = 0.5
 
     def __init__(
@@ -58,6 +61,10 @@ class FitNetLoss(FeatureLoss):
             )
         if student_channels is not None and teacher_channels is not None:
             self.connect(student_channels, teacher_channels)
+
+    @property
+    def needs_channels(self) -> bool:
+        return self.regressor is None
 
     def connect(self, student_channels: int, teacher_channels: int) -> None:
         """Make the regressor.

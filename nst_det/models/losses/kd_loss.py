@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from nst_det.models.losses.base import TransferLoss
+from nst_det.models.losses.base import LogitLoss
 
 
 def kd_divergence(
@@ -41,7 +41,7 @@ def kd_divergence(
 
 
 @MODELS.register_module()
-class KDLoss(TransferLoss):
+class KDLoss(LogitLoss):
     r"""Knowledge distillation, `Distilling the Knowledge in a Neural Network
     <https://arxiv.org/abs/1503.02531>`_ (Hinton et al. 2015), for detectors.
 
@@ -65,6 +65,9 @@ class KDLoss(TransferLoss):
 
     method = 'kd'
     measure = 'kl'
+    title = 'KL divergence from the teacher (KD)'
+    unit = 'KL divergence'
+    meaning = 'Lower: the student classifies more like the teacher.'
 
     def __init__(self, loss_weight: float = 1.0, temperature: float = 4.0) -> None:
         super().__init__(loss_weight)

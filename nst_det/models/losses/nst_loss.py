@@ -61,6 +61,9 @@ class NSTLoss(FeatureLoss):
 
     method = 'nst'
     measure = 'mmd2'
+    title = 'MMD² to the teacher (NST)'
+    unit = 'MMD²'
+    meaning = 'Lower: the selectivity patterns of the student are closer to those of the teacher.'
     coefficient = 0.5
 
     def __init__(self, loss_weight: float = 50.0, kernel: dict | Kernel | None = None) -> None:

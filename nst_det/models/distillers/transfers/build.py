@@ -8,7 +8,7 @@ from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.transfers.base import Transfer
 from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
 from nst_det.models.distillers.transfers.logit_transfer import LogitTransfer
-from nst_det.models.losses import KDLoss, TransferLoss
+from nst_det.models.losses import TransferLoss
 
 KEYS = ('layer', 'student_layer', 'teacher_layer', 'loss')
 
@@ -37,7 +37,7 @@ def build_transfers(cfgs: list[dict]) -> list[Transfer]:
         with within(f'transfers[{i}]'):
             loss = build_part(cfg['loss'], TransferLoss, 'loss')
         taken = [other.name for other in transfers]
-        if isinstance(loss, KDLoss):
+        if loss.compares == 'logits':
             transfers.append(_class_transfer(cfg, loss, taken, f'transfers[{i}]'))
         else:
             taps = [_tap(cfg, role, f'transfers[{i}]') for role in ('student', 'teacher')]
@@ -63,7 +63,7 @@ def places(cfgs: list[dict], role: str) -> list[str]:
     ]
 
 
-def _class_transfer(cfg: dict, loss: KDLoss, taken: list[str], where: str) -> LogitTransfer:
+def _class_transfer(cfg: dict, loss: TransferLoss, taken: list[str], where: str) -> LogitTransfer:
     for key in KEYS[:3]:
         if key in cfg:
             raise OptionError(

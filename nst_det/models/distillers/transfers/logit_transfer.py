@@ -12,7 +12,7 @@ from nst_det.models.distillers.taps.geometry import inside, strides_of_map
 from nst_det.models.distillers.taps.logits import find_logits
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.losses import KDLoss
+from nst_det.models.losses import TransferLoss
 
 CLASS_SCORES = 'class_scores'
 
@@ -24,11 +24,11 @@ class LogitTransfer(Transfer):
     student's positions by the teacher's dense head.
 
     Args:
-        loss (KDLoss): Takes both class scores, gives a scalar.
+        loss (TransferLoss): Takes both class scores, gives a scalar.
         name (str): The loss's key among the student's losses.
     """
 
-    def __init__(self, loss: KDLoss, name: str) -> None:
+    def __init__(self, loss: TransferLoss, name: str) -> None:
         super().__init__(loss, name, CLASS_SCORES)
 
     def check_student(self, detector: nn.Module) -> None:
