@@ -1,37 +1,59 @@
-"""A detector's own config, in whatever names it."""
+"""The detector that a config, a path or a model dict names."""
+
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from nst_det.config.load import load_config
 from nst_det.errors import UserError
 
+DISTILLER = 'NSTDistiller'
 
-def detector_config(config: str | dict) -> ConfigDict:
-    """Find the detector's own config in whatever a user calls a teacher.
+
+def is_distiller(cfg: Any) -> bool:
+    """Whether the model of a config is an ``NSTDistiller``.
 
     Args:
-        config (str or dict): A path, ``'mmdet::…'``, a whole config, or a model dict.
+        cfg (Any): A model dict or a complete config. Its ``type`` may be a name, a name with a
+            scope such as ``'mmdet.NSTDistiller'``, or a class.
 
     Returns:
-        ConfigDict: The model dict; of a distiller, its student's.
+        bool: Whether it is. False for whatever is no config.
+    """
+    model = cfg.get('model', cfg) if isinstance(cfg, (dict, Config)) else None
+    kind = model.get('type') if isinstance(model, (dict, Config)) else None
+    if isinstance(kind, type):
+        return DISTILLER in (base.__name__ for base in kind.__mro__)
+    return isinstance(kind, str) and kind.rpartition('.')[2] == DISTILLER
+
+
+def detector_config(config: str | dict | Config) -> ConfigDict:
+    """Find the detector in any form in which a user names a teacher.
+
+    Args:
+        config (str, dict or Config): A path, ``'mmdet::…'``, a complete config, or a model dict.
+
+    Returns:
+        ConfigDict: The model dict. If the model is a distiller, the model dict of its student.
 
     Raises:
-        UserError: Where there is none.
+        UserError: If there is no detector.
     """
     if isinstance(config, str):
         config = load_config(config)
-    whole = config if isinstance(config, (dict, Config)) else {}
-    model = whole.get('model', whole)
-    outer = [whole]
-    while isinstance(model, dict) and model.get('type') == 'NSTDistiller':
+    outermost = config if isinstance(config, (dict, Config)) else {}
+    model = outermost.get('model', outermost)
+    outer = [outermost]
+    while is_distiller(model):
         outer.append(model)
         model = model.get('student')
     if not isinstance(model, dict) or 'type' not in model:
         raise UserError(
             f'teacher.config is {config!r:.80}, expected the path of a config, '
-            "'mmdet::…' or a model dict with a type"
+            "'mmdet::…' or a model dict with a type",
+            'teacher.config',
         )
-    for one in reversed(outer):  # where the detector has none, the nearest counts
-        if one.get('data_preprocessor') is not None:
-            model = {'data_preprocessor': one['data_preprocessor'], **model}
+    for owner in reversed(outer):  # a detector without a preprocessor takes the innermost one
+        if owner.get('data_preprocessor') is not None:
+            model = {'data_preprocessor': owner['data_preprocessor'], **model}
     return ConfigDict(model)

@@ -1,4 +1,4 @@
-"""Building a part from its config dict, with the user's mistakes said plainly."""
+"""Building a part from its config dict, with clear errors for mistakes in the config."""
 
 import functools
 import inspect
@@ -16,46 +16,39 @@ from nst_det.errors import UserError, nearest
 Class = TypeVar('Class', bound=type)
 
 
-class OptionError(UserError):
-    """An error whose message begins with the option's path, such as ``loss.kernel.degree``."""
-
-
 @contextmanager
 def within(where: str) -> Iterator[None]:
-    """Have the errors of a block begin with the path of what the block builds.
+    """Let the errors of a block begin with the path of the part that the block builds.
 
     Args:
         where (str): The path, such as ``'transfers[0]'``.
 
     Raises:
-        OptionError: In place of a `UserError`.
+        UserError: If the block raises one.
     """
     try:
         yield
-    except OptionError as error:
-        raise OptionError(f'{where}.{error}') from error
     except UserError as error:
-        raise OptionError(f'{where}: {error}') from error
+        if error.option is None:
+            raise UserError(f'{where}: {error}', where) from error
+        raise UserError(f'{where}.{error}', f'{where}.{error.option}') from error
 
 
 def build_part(cfg: Any, base: type, what: str, registry: Registry = MODELS) -> Any:
     """Build a registered part, checking its type and the names of its arguments.
 
-    A part's own errors begin with its class and the option, ``'PolynomialKernel: degree is …'``;
-    in place of the class they get the part's path.
-
     Args:
         cfg (dict or object): The part's config with its ``type``, or the part itself.
-        base (type): What the part must be an instance of.
-        what (str): The part's path in the config, such as ``'kernel'``.
-        registry (Registry): Where its type is registered. Defaults to mmdet's ``MODELS``.
+        base (type): The class that the part must be an instance of.
+        what (str): The part's path in the config, such as ``'kernel'``. Errors begin with it.
+        registry (Registry): The registry of its type. Defaults to mmdet's ``MODELS``.
 
     Returns:
         object: The part.
 
     Raises:
-        OptionError: Where the type is missing, unknown or of another kind, an argument is missing
-            or not one of the part's, or the part refuses one.
+        UserError: If the type is missing, unknown or of another kind, an argument is missing or
+            unknown, or the part refuses a value.
     """
     if isinstance(cfg, base):
         return cfg
@@ -65,59 +58,77 @@ def build_part(cfg: Any, base: type, what: str, registry: Registry = MODELS) -> 
         if inspect.isclass(cls) and issubclass(cls, base)
     }
     if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise OptionError(
-            f'{what} is {cfg!r:.80}, expected a dict with a type: {nearest("", known)}'
+        raise UserError(
+            f'{what} is {cfg!r:.80}, expected a dict with a type: {nearest("", known)}', what
         )
-    kind = _kind(cfg['type'], registry)
+    kind = _registered(cfg['type'], registry)
     if not (inspect.isclass(kind) and issubclass(kind, base)):
-        named = f"unknown {what} '{cfg['type']!s:.80}'"
-        raise OptionError(f'{what}.type: {named}: {nearest(str(cfg["type"]), known)}')
+        name = str(cfg['type'])
+        raise UserError(
+            f"{what}.type: unknown {what} '{name:.80}': {nearest(name, known)}", f'{what}.type'
+        )
     options = {key: value for key, value in cfg.items() if key != 'type'}
+    check_options(kind.__init__, options, kind.__name__, what)
     try:
-        check_options(kind.__init__, options, f'{what} ({kind.__name__})')
-        return kind(**options)
-    except OptionError as error:
-        begins_here = str(error).startswith(f'{what} ({kind.__name__})')
-        raise OptionError(str(error) if begins_here else f'{what}.{error}') from error
+        with within(what):
+            return kind(**options)
     except UserError as error:
-        said = str(error).removeprefix(f'{kind.__name__}: ')
-        names_option = re.match(r'(\w+)\b', said)
-        dot = names_option and names_option[1] in inspect.signature(kind).parameters
-        raise OptionError(f'{what}.{said}' if dot else f'{what}: {said}') from error
+        raise _with_option(error, kind, what) from error
 
 
-def _kind(name: Any, registry: Registry) -> Any:
+def _with_option(error: UserError, kind: type, what: str) -> UserError:
+    # For messages that begin with the class and the option: 'PolynomialKernel: degree is …'.
+    message = str(error).removeprefix(f'{what}: ')
+    if error.option != what or not message.startswith(f'{kind.__name__}: '):
+        return error
+    message = message.removeprefix(f'{kind.__name__}: ')
+    name = re.match(r'(\w+)\b', message)
+    if name and name[1] in inspect.signature(kind).parameters:
+        return UserError(f'{what}.{message}', f'{what}.{name[1]}')
+    return UserError(f'{what}: {message}', what)
+
+
+def _registered(name: Any, registry: Registry) -> Any:
+    """The class of a type, None if the registry does not know it."""
     if not isinstance(name, str):
         return name
     try:
         return registry.get(name)
-    except Exception:  # it looks for modules of that name as well
+    except Exception:  # the registry also looks for modules of that name
         return None
 
 
-def check_options(init: Callable, options: dict, where: str) -> None:
+def check_options(init: Callable, options: dict, owner: str, where: str = '') -> None:
     """Check that a class's ``__init__`` can be called with options.
 
     Args:
         init (Callable): The ``__init__``.
         options (dict): Its arguments by name.
-        where (str): What takes them, for the error.
+        owner (str): The name of the class, for the error.
+        where (str): The path of the part, for the error. Defaults to '', none.
 
     Raises:
-        OptionError: Where one is missing or none of its.
+        UserError: If an argument is missing or unknown.
     """
     _, *parameters = inspect.signature(init).parameters.values()
-    if all(one.kind is not one.VAR_KEYWORD for one in parameters):
-        check_keys(options, [one.name for one in parameters], where)
-    for one in parameters:
-        optional = one.default is not one.empty or one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
-        if not optional and one.name not in options:
-            raise OptionError(f"{where} has no '{one.name}': give it")
+    described = f'{where} ({owner})' if where else owner
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+        names = [parameter.name for parameter in parameters]
+        _check_keys(options, names, described, where)
+    for parameter in parameters:
+        optional = parameter.default is not parameter.empty or parameter.kind in (
+            parameter.VAR_KEYWORD,
+            parameter.VAR_POSITIONAL,
+        )
+        if not optional and parameter.name not in options:
+            raise UserError(
+                f"{described} has no '{parameter.name}': give it", _join(where, parameter.name)
+            )
 
 
 def checked_options(cls: Class) -> Class:
     """A class decorator: missing and unknown options are a `UserError` that names the class."""
-    init = cls.__init__  # type: ignore[misc]  # of this very class
+    init = cls.__init__  # type: ignore[misc]  # that of this very class
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **options: Any) -> None:
@@ -133,35 +144,51 @@ def check_keys(cfg: dict, allowed: list[str], where: str) -> None:
     """Refuse the first key of a config dict that nothing would read.
 
     Args:
-        cfg (dict): The config.
+        cfg (dict): The config dict.
         allowed (list[str]): The keys that it may have.
-        where (str): What the dict is, for the error.
+        where (str): Its path, for the error.
 
     Raises:
-        OptionError: Where a key is not allowed.
+        UserError: If a key is not allowed.
     """
+    _check_keys(cfg, allowed, where, where)
+
+
+def _check_keys(cfg: dict, allowed: list[str], described: str, where: str) -> None:
     for key in cfg:
         if key not in allowed:
-            raise OptionError(f"{where} has no option '{key}': {nearest(str(key), allowed)}")
+            raise UserError(
+                f"{described} has no option '{key}': {nearest(str(key), allowed)}",
+                _join(where, key),
+            )
+
+
+def _join(where: str, key: Any) -> str:
+    return f'{where}.{key}' if where else str(key)
 
 
 def check_hooks(cfgs: Any) -> None:
-    """Check the package's own hooks among a config's ``custom_hooks``, before any training.
+    """Check the package's own hooks among the ``custom_hooks`` of a config.
 
     Args:
         cfgs (Any): The ``custom_hooks``.
 
     Raises:
-        OptionError: Where they are no list, or one of the package's hooks refuses an option.
+        UserError: If they are no list, or one of the package's hooks refuses an option.
     """
     if cfgs is None:
         return
     if not isinstance(cfgs, (list, tuple)):
-        raise OptionError(f'custom_hooks is a {type(cfgs).__name__}, expected a list of dicts')
+        raise UserError(
+            f'custom_hooks is a {type(cfgs).__name__}, expected a list of dicts', 'custom_hooks'
+        )
     for i, cfg in enumerate(cfgs):
         if not isinstance(cfg, dict):
             continue
-        kind = _kind(cfg.get('type'), HOOKS)
+        kind = _registered(cfg.get('type'), HOOKS)
         if inspect.isclass(kind) and kind.__module__.startswith('nst_det.'):
             options = {key: value for key, value in cfg.items() if key != 'priority'}
             build_part(options, Hook, f'custom_hooks[{i}]', HOOKS)
+
+
+OptionError = UserError
