@@ -163,8 +163,6 @@ class NSTDistiller(BaseDetector):
             observed = [stack.enter_context(transfer.record(self.student)) for transfer in active]
             losses = self.student.loss(batch_inputs, batch_data_samples)
         own = dict(losses)
-        if active:
-            teacher_output.wait()
         # Each transfer reads views of its own, so that its gradient can be told from others'.
         seen = [[one.view_as(one) for one in each.tensors] for each in observed]
         batch = Batch.of(batch_inputs, batch_data_samples, self.ignore_padding)
@@ -183,11 +181,11 @@ class NSTDistiller(BaseDetector):
             for transfer, each in zip(active, observed):
                 maps[f"the student's {transfer.layer}"] = each.tensors[0]
                 for tap in transfer.teacher_taps:
-                    maps[f"the teacher's {tap.layer}"] = teacher_output.maps[tap]
+                    maps[f"the teacher's {tap.layer}"] = teacher_output.feature_maps[tap]
             paths = [str(one.get('img_path')) for one in batch_data_samples]
             check_finite(losses, iteration, maps, paths)
-        if active and teacher_output.cached is not None:
-            losses['teacher_cached'] = batch_inputs.new_tensor(teacher_output.cached)
+        if active and teacher_output.cached_share is not None:
+            losses['teacher_cached'] = batch_inputs.new_tensor(teacher_output.cached_share)
         losses.update(self._readings(iteration, own, observed, losses, seen))
         return losses
 
@@ -258,7 +256,7 @@ class NSTDistiller(BaseDetector):
                 with within(place):
                     transfer.check_teacher(teacher.detector)
             weighted = [transfer for transfer in self.transfers if transfer.loss.loss_weight]
-            teacher.expect(
+            teacher.prepare(
                 [tap for transfer in weighted for tap in transfer.teacher_taps],
                 any(transfer.needs_features for transfer in weighted),
             )

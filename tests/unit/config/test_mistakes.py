@@ -61,7 +61,6 @@ distillers = st.fixed_dictionaries(
                 fuse=st.booleans(),
                 channels_last=st.none() | st.booleans(),
                 precision=st.sampled_from([None, 'float32', 'bfloat16', 'float16']),
-                own_stream=st.booleans(),
                 cache=st.none() | st.just('work_dirs/teacher_cache'),
                 cache_gib=st.floats(0.1, 1e3),
             ),

@@ -1,4 +1,4 @@
-"""A teacher's maps on disk, for images that it sees again exactly as they were."""
+"""A cache on disk of the teacher's feature maps, for images that come again unchanged."""
 
 import hashlib
 import io
@@ -18,27 +18,27 @@ from torch import Tensor, nn
 from nst_det.errors import UserError
 from nst_det.fileio.atomic import write_atomically
 
-# What a detector's forward pass may go by, beside the pixels.
+# The metainfo that the forward pass of a detector may depend on, beside the pixels.
 METAINFO = ('img_shape', 'pad_shape', 'batch_input_shape', 'scale_factor', 'flip', 'flip_direction')
-CHECKSUM = 4  # bytes, at the end of an entry
+CHECKSUM = 4  # bytes, at the end of a file
 GIB = 2**30
 
 
 class FeatureCache:
-    """One entry per image: a file of its own, whole or not at all, that many processes may share.
+    """A folder with one file per image, which several processes may share.
 
-    ``FOLDER/TEACHER/IMAGE.pt``: the name of the inner folder stands for all that decides what the
-    teacher gives, so that another teacher, or another tap, finds none of these; a file
-    ``teacher.json`` in it says what that was. The name of an entry stands for the image as the
-    teacher sees it, pixel by pixel: see :func:`image_key`. Entries are read as data; a broken one
-    is passed over and written anew.
+    The files are ``FOLDER/TEACHER/IMAGE.pt``. ``TEACHER`` is a hash of everything but the image
+    that the teacher's output depends on, so that another teacher, or another tap, finds none of
+    these files; ``teacher.json`` beside them lists those values. ``IMAGE`` is a hash of the
+    preprocessed image: see :func:`image_key`. Files are written atomically and read as data only. A
+    broken file is ignored and written again.
 
     Args:
-        folder (str or PathLike): Where; it is made where it is missing.
-        limit (float): How many GiB the folder may hold: beyond, nothing is added.
+        folder (str or PathLike): The folder; it is created if it is missing.
+        limit (float): The maximum size of the folder in GiB. A full cache takes no more images.
 
     Raises:
-        UserError: Where the folder cannot be made.
+        UserError: If the folder cannot be created.
     """
 
     def __init__(self, folder: str | PathLike, limit: float) -> None:
@@ -46,59 +46,65 @@ class FeatureCache:
         self.limit = limit * GIB
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            entries = [path.stat().st_size for path in self.folder.glob('*/*.pt')]
+            sizes = [path.stat().st_size for path in self.folder.glob('*/*.pt')]
         except OSError as error:
             raise UserError(
-                f'teacher.cache is {str(folder)!r}, which cannot be a folder: {error.strerror}'
+                f'teacher.cache is {str(folder)!r}, which cannot be a folder: {error.strerror}',
+                'teacher.cache',
             ) from error
-        self.size = sum(entries)
+        self.size = sum(sizes)
         self.full = False
         print_log(
-            f"The teacher's maps are kept in {self.folder}: {len(entries)} entries so far, "
+            f"The teacher's feature maps are cached in {self.folder}: {len(sizes)} images so far, "
             f'{self.size / GIB:.2f} of {limit:g} GiB',
             'current',
         )
 
-    def recall(
+    def get_or_compute(
         self,
         identity: Mapping[str, object],
-        seen: Tensor,
-        views: Sequence[DetDataSample],
-        teach: Callable[[list[int]], list[Tensor]],
+        inputs: Tensor,
+        samples: Sequence[DetDataSample],
+        compute: Callable[[list[int]], list[Tensor]],
     ) -> tuple[list[Tensor], float]:
-        """Have a batch taught, only those of its images that are not here.
+        """Read the tensors of a batch, and compute those of the images that are missing.
 
         Args:
-            identity (Mapping[str, object]): All that decides what the teacher gives for an image.
-            seen (Tensor): The batch as the teacher sees it, `(N, 3, H, W)`.
-            views (Sequence[DetDataSample]): Its samples.
-            teach (Callable): Takes the indices of images, gives the teacher's tensors of them, each
-                with a row per image.
+            identity (Mapping[str, object]): Everything but the image that the teacher's output
+                depends on.
+            inputs (Tensor): The preprocessed batch, `(N, 3, H, W)`.
+            samples (Sequence[DetDataSample]): Its samples.
+            compute (Callable): Takes the indices of the missing images and returns the teacher's
+                tensors for them, each with one row per image.
 
         Returns:
-            tuple[list[Tensor], float]: Those tensors of the whole batch, and the share of the
-            images that were here.
+            tuple[list[Tensor], float]: The tensors of the complete batch, and the share of its
+            images, 0 to 1, that were in the cache.
         """
         teacher = self.open(identity)
-        keys = [image_key(image, view.metainfo) for image, view in zip(seen, views)]
-        found = [self.read(teacher, key) for key in keys]
-        missing = [i for i, one in enumerate(found) if one is None]
+        keys = [image_key(image, sample.metainfo) for image, sample in zip(inputs, samples)]
+        rows = [self.read(teacher, key) for key in keys]
+        missing = [i for i, tensors in enumerate(rows) if tensors is None]
         if missing:
-            new = teach(missing)
-            for row, i in enumerate(missing):
-                found[i] = [one[row] for one in new]
-                self.write(teacher, keys[i], found[i])
-        tensors = [torch.stack([one.to(seen.device) for one in each]) for each in zip(*found)]
+            computed = compute(missing)
+            for position, i in enumerate(missing):
+                rows[i] = [tensor[position] for tensor in computed]
+                self.write(teacher, keys[i], rows[i])
+        tensors = [
+            torch.stack([row.to(inputs.device) for row in tensor_rows])
+            for tensor_rows in zip(*rows)
+        ]
         return tensors, 1 - len(missing) / len(keys)
 
     def open(self, identity: Mapping[str, object]) -> str:
-        """Find, or make, the folder of a teacher.
+        """Find or create the folder of a teacher.
 
         Args:
-            identity (Mapping[str, object]): All that decides what it gives for an image.
+            identity (Mapping[str, object]): Everything but the image that the teacher's output
+                depends on.
 
         Returns:
-            str: Its key.
+            str: The teacher's key, which is the name of the folder.
         """
         text = json.dumps(identity, indent=1, default=str)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -111,15 +117,14 @@ class FeatureCache:
         return key
 
     def read(self, teacher: str, image: str) -> list[Tensor] | None:
-        """Read an entry.
+        """Read the tensors of one image.
 
         Args:
-            teacher (str): The key of what the teacher is: see :meth:`open`.
-            image (str): The image's key.
+            teacher (str): The teacher's key: see :meth:`open`.
+            image (str): The image's key: see :func:`image_key`.
 
         Returns:
-            list[Tensor] or None: Its tensors on the CPU; None where there is no such entry, or a
-            broken one.
+            list[Tensor] or None: The tensors on the CPU; None if the file is missing or broken.
         """
         path = self._path(teacher, image)
         try:
@@ -130,25 +135,26 @@ class FeatureCache:
         try:
             if checksum == _checksum(body):
                 return torch.load(io.BytesIO(body), map_location='cpu', weights_only=True)
-        except Exception:  # whatever a file may raise that nobody here has written
+        except Exception:  # a file that something else wrote may raise anything
             pass
-        print_log(f'{path} is broken and will be written anew', 'current', logging.WARNING)
+        print_log(f'{path} is broken and will be written again', 'current', logging.WARNING)
         return None
 
     def write(self, teacher: str, image: str, tensors: Sequence[Tensor]) -> None:
-        """Write an entry, if there is room; training goes on where there is none.
+        """Write the tensors of one image, if there is room. A failure does not stop the training.
 
         Args:
-            teacher (str): The key of what the teacher is.
+            teacher (str): The teacher's key.
             image (str): The image's key.
-            tensors (Sequence[Tensor]): What the teacher makes of it.
+            tensors (Sequence[Tensor]): The tensors.
         """
         if self.full:
             return
         body = io.BytesIO()
-        torch.save([one.cpu().clone() for one in tensors], body)  # of a view it would save all
+        # Cloned, because torch.save writes all the memory that a view belongs to.
+        torch.save([tensor.cpu().clone() for tensor in tensors], body)
         content = body.getvalue() + _checksum(body.getvalue())
-        size = len(content) * get_world_size()  # the other processes write as much
+        size = len(content) * get_world_size()  # each of the other processes writes as much
         if self.size + size > self.limit:
             self._stop(f'{self.limit / GIB:g} GiB are full (teacher.cache_gib)')
             return
@@ -165,38 +171,39 @@ class FeatureCache:
     def _stop(self, reason: str) -> None:
         self.full = True
         print_log(
-            f"No more of the teacher's maps are kept in {self.folder}: {reason}",
+            f"No more of the teacher's feature maps are cached in {self.folder}: {reason}",
             'current',
             logging.WARNING,
         )
 
 
 def image_key(image: Tensor, metainfo: Mapping[str, object]) -> str:
-    """Name an image as a detector sees it: its pixels, its padding and what is told of it.
+    """Compute a hash of a preprocessed image: its pixels, its padding and its metainfo.
 
-    The padding belongs to it, for a map depends on how far it is to the border of the canvas.
+    The padding counts, because a feature map depends on how far it is to the border of the batch.
 
     Args:
-        image (Tensor): The image on the canvas of its batch, `(3, H, W)`.
-        metainfo (Mapping[str, object]): Its sample's.
+        image (Tensor): The image with its padding, `(3, H, W)`.
+        metainfo (Mapping[str, object]): The metainfo of its sample, of which :data:`METAINFO`
+            counts.
 
     Returns:
         str: A SHA-256 in hex.
     """
-    told = [(name, str(metainfo[name])) for name in METAINFO if name in metainfo]
-    key = hashlib.sha256(f'{tuple(image.shape)} {image.dtype} {told}'.encode())
+    known = [(name, str(metainfo[name])) for name in METAINFO if name in metainfo]
+    key = hashlib.sha256(f'{tuple(image.shape)} {image.dtype} {known}'.encode())
     key.update(image.contiguous().cpu().view(torch.uint8).numpy())
     return key.hexdigest()
 
 
 def weights_key(detector: nn.Module) -> str:
-    """Name the weights of a detector.
+    """Compute a hash of the weights of a detector.
 
     Args:
         detector (nn.Module): The detector.
 
     Returns:
-        str: A SHA-256 in hex of names, types, shapes and numbers.
+        str: A SHA-256 in hex of the names, types, shapes and values.
     """
     key = hashlib.sha256()
     for name, value in detector.state_dict().items():

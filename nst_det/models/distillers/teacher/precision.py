@@ -1,4 +1,4 @@
-"""The type of number that a frozen detector computes in."""
+"""The floating-point type that a frozen detector computes in."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -9,13 +9,13 @@ from mmengine.logging import print_log
 PRECISIONS = dict(float32=torch.float32, bfloat16=torch.bfloat16, float16=torch.float16)
 
 
-def computing_in(precision: str | None, device: torch.device) -> AbstractContextManager:
-    """Have the operations of a block computed in a type: those that autocast knows to bear it.
+def precision_context(precision: str | None, device: torch.device) -> AbstractContextManager:
+    """Give a ``with`` block in which autocast computes in a floating-point type.
 
     Args:
         precision (str, optional): ``'float32'``, ``'bfloat16'`` or ``'float16'``; None leaves
             autocast as it is.
-        device (torch.device): Where they are computed.
+        device (torch.device): The device that computes.
 
     Returns:
         AbstractContextManager: The ``with`` block.
@@ -27,18 +27,18 @@ def computing_in(precision: str | None, device: torch.device) -> AbstractContext
     return torch.autocast(device.type, PRECISIONS[precision])
 
 
-def warn_where_imitated(precision: str | None, device: torch.device) -> None:
-    """Say so where a device has no arithmetic of its own for a type.
+def warn_if_emulated(precision: str | None, device: torch.device) -> None:
+    """Warn if a device has no arithmetic for a floating-point type and emulates it.
 
     Args:
-        precision (str, optional): What :func:`computing_in` takes.
+        precision (str, optional): As in :func:`precision_context`.
         device (torch.device): The device.
     """
     if precision in (None, 'float32') or _is_native(precision, device):
         return
     print_log(
-        f"teacher.precision is '{precision}', which this {device.type.upper()} has no arithmetic "
-        'for and imitates, many times slower than float32: leave it out here',
+        f"teacher.precision is '{precision}', which this {device.type.upper()} can only emulate, "
+        'many times slower than float32: leave the option out on this device',
         'current',
         logging.WARNING,
     )
@@ -49,7 +49,7 @@ def _is_native(precision: str, device: torch.device) -> bool:
         needed = dict(bfloat16=(8, 0), float16=(5, 3))[precision]
         return torch.cuda.get_device_capability(device) >= needed
     if device.type == 'cpu':
-        short = dict(bfloat16='bf16', float16='fp16')[precision]
-        asked = getattr(torch.ops.mkldnn, f'_is_mkldnn_{short}_supported', None)
-        return asked is not None and asked()
+        short_name = dict(bfloat16='bf16', float16='fp16')[precision]
+        is_supported = getattr(torch.ops.mkldnn, f'_is_mkldnn_{short_name}_supported', None)
+        return is_supported is not None and is_supported()
     return True

@@ -1,4 +1,4 @@
-"""How the teacher sees the student's images: its own normalisation, channel order and padding."""
+"""The student's batch with the teacher's normalisation, channel order and padding."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from torch import Tensor
 
 
 class TeacherPreprocess:
-    """Turns a batch that the student's preprocessor made into what the teacher's would have made.
+    """Turns a batch of the student's preprocessor into a batch of the teacher's preprocessor.
 
-    Both preprocessors are per-pixel affine maps of the raw colours, so their composition
-    teacher ∘ student⁻¹ is one as well. Where the two agree, the student's batch itself is used.
+    Both preprocessors apply an affine function to the colours of a pixel, so the step from one to
+    the other (teacher ∘ student⁻¹) is an affine function too. If the two preprocessors agree, the
+    student's batch itself is used.
 
     Args:
         student (BaseDataPreprocessor): The student's data preprocessor.
-        teacher (BaseDataPreprocessor): The teacher's.
+        teacher (BaseDataPreprocessor): The teacher's data preprocessor.
     """
 
     def __init__(self, student: BaseDataPreprocessor, teacher: BaseDataPreprocessor) -> None:
@@ -34,52 +35,64 @@ class TeacherPreprocess:
         self.same_padding = self.pad_value == float(getattr(student, 'pad_value', 0))
 
     def __call__(
-        self, images: Tensor, samples: Sequence[DetDataSample]
+        self, inputs: Tensor, samples: Sequence[DetDataSample]
     ) -> tuple[Tensor, list[DetDataSample]]:
-        """See a batch the teacher's way.
+        """Preprocess a batch for the teacher.
 
         Args:
-            images (Tensor): The student's batch, `(N, 3, H, W)`.
-            samples (Sequence[DetDataSample]): Its samples; they are not changed.
+            inputs (Tensor): The student's batch, `(N, 3, H, W)`.
+            samples (Sequence[DetDataSample]): The samples of the batch; they are not changed.
 
         Returns:
             tuple[Tensor, list[DetDataSample]]: The teacher's batch, `(N, 3, H', W')` with H' and W'
-            padded to its divisor, and samples with the matching metainfo and no annotations.
+            padded to the teacher's divisor, and samples with the matching metainfo and without
+            annotations.
         """
-        height, width = images.shape[2:]
-        if not self.same_colours:
-            # Elementwise, for a matrix product may round to TF32 or to autocast's type.
-            columns = self.matrix.to(images).T[:, :, None, None]
-            shift = self.shift.to(images)[:, None, None]
-            images = sum(images[:, c : c + 1] * columns[c] for c in range(3)) + shift
-        if not (self.same_colours and self.same_padding):
-            images = images.clone() if self.same_colours else images
-            for image, sample in zip(images, samples):
-                h, w = sample.metainfo.get('img_shape', (height, width))[:2]
-                image[:, h:] = self.pad_value
-                image[:, :, w:] = self.pad_value
-        bottom = math.ceil(height / self.divisor) * self.divisor - height
-        right = math.ceil(width / self.divisor) * self.divisor - width
-        if bottom or right:
-            images = F.pad(images, (0, right, 0, bottom), value=self.pad_value)
-        shape = tuple(images.shape[2:])
-        views = []
+        inputs = self._pad(self._recolour(inputs, samples))
+        shape = tuple(inputs.shape[2:])
+        teacher_samples = []
         for sample in samples:
-            view = DetDataSample(metainfo=sample.metainfo)
-            view.set_metainfo(dict(batch_input_shape=shape, pad_shape=shape))
-            views.append(view)
-        return images, views
+            teacher_sample = DetDataSample(metainfo=sample.metainfo)
+            teacher_sample.set_metainfo(dict(batch_input_shape=shape, pad_shape=shape))
+            teacher_samples.append(teacher_sample)
+        return inputs, teacher_samples
+
+    def _recolour(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> Tensor:
+        """Change the colours of the images, and the value of the padding beside them."""
+        if self.same_colours and self.same_padding:
+            return inputs
+        if self.same_colours:
+            recoloured = inputs.clone()
+        else:
+            # Elementwise, because a matrix product may round to TF32 or to the type of autocast.
+            columns = self.matrix.to(inputs).T[:, :, None, None]
+            shift = self.shift.to(inputs)[:, None, None]
+            recoloured = sum(inputs[:, c : c + 1] * columns[c] for c in range(3)) + shift
+        for image, sample in zip(recoloured, samples):
+            height, width = sample.metainfo.get('img_shape', inputs.shape[2:])[:2]
+            image[:, height:] = self.pad_value
+            image[:, :, width:] = self.pad_value
+        return recoloured
+
+    def _pad(self, inputs: Tensor) -> Tensor:
+        """Pad the batch to the right and below, to the next multiples of the divisor."""
+        bottom, right = (
+            math.ceil(size / self.divisor) * self.divisor - size for size in inputs.shape[2:]
+        )
+        if not (bottom or right):
+            return inputs
+        return F.pad(inputs, (0, right, 0, bottom), value=self.pad_value)
 
 
 def _affine(preprocessor: BaseDataPreprocessor) -> tuple[Tensor, Tensor]:
-    """Measure a preprocessor's colour map ``out = matrix @ raw + shift`` by what it does."""
+    """Measure the function ``colour = matrix @ raw + shift`` of a preprocessor on four images."""
     black = torch.zeros(3, 1, 1, dtype=torch.uint8)
-    probes = [black.clone() for _ in range(4)]
+    images = [black.clone() for _ in range(4)]
     for channel in range(3):
-        probes[channel + 1][channel] = 255
+        images[channel + 1][channel] = 255
     colours = [
-        preprocessor(dict(inputs=[probe], data_samples=None), False)['inputs'][0][:, 0, 0]
-        for probe in probes
+        preprocessor(dict(inputs=[image], data_samples=None), False)['inputs'][0][:, 0, 0]
+        for image in images
     ]
     shift, *columns = (colour.double().cpu() for colour in colours)
     return torch.stack([(column - shift) / 255 for column in columns], 1), shift

@@ -1,4 +1,4 @@
-"""Rewriting a frozen detector so that it runs faster and says the same."""
+"""Speed-ups of a frozen detector, each kept only if the outputs stay the same."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence
@@ -8,32 +8,32 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
+from nst_det.errors import one_line
 from nst_det.models.layers.conv_bn_pairs import conv_bn_pairs
 
-TOLERANCE = (
-    1e-5  # the norm of a difference over that of the answer: float32 rounding, layer by layer
-)
+# The largest norm of a difference over the norm of the output: float32 rounding, layer by layer.
+TOLERANCE = 1e-5
 
 
 class ConvBNFusion:
-    """Takes batch norms into the convolutions before them.
+    """Folds batch norms into the convolutions before them.
 
     Args:
         pairs (Sequence[tuple[nn.Conv2d, nn.Module]]): The pairs: see :func:`conv_bn_pairs`.
     """
 
-    name = 'batch norms fused with the convolutions before them'
+    name = 'batch norms folded into the convolutions before them'
 
     def __init__(self, pairs: Sequence[tuple[nn.Conv2d, nn.Module]]) -> None:
         self.pairs = pairs
         self.before: list[list[Tensor | None]] = []
 
     def apply(self) -> None:
-        """Fuse. A batch norm stays where it is, for taps, and passes on what it gets."""
+        """Fold. A batch norm stays a module of the detector, for taps, and returns its input."""
         for conv, bn in self.pairs:
-            # Rarely wanted again, so not worth a GPU's memory.
+            # They are rarely needed again, so they do not stay in the memory of a GPU.
             self.before.append(
-                [None if one is None else one.cpu() for one in (conv.weight, conv.bias)]
+                [None if value is None else value.cpu() for value in (conv.weight, conv.bias)]
             )
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 conv.weight,
@@ -45,21 +45,21 @@ class ConvBNFusion:
                 bn.bias,
             )
             conv.requires_grad_(False)
-            bn.forward = _pass_on
+            bn.forward = _return_input
 
     def undo(self) -> None:
-        """Put back what was there before."""
+        """Restore the weights as they were before."""
         for (conv, bn), (weight, bias) in zip(self.pairs, self.before):
             conv.weight, conv.bias = (
-                None if one is None else nn.Parameter(one.to(conv.weight), requires_grad=False)
-                for one in (weight, bias)
+                None if value is None else nn.Parameter(value.to(conv.weight), requires_grad=False)
+                for value in (weight, bias)
             )
             del bn.forward
         self.before = []
 
 
 class ChannelsLast:
-    """Keeps a detector's maps in memory with their channels last, as its convolutions work on them.
+    """Stores the convolution weights of a detector, and so its feature maps, channels last.
 
     Args:
         detector (nn.Module): The detector.
@@ -71,69 +71,73 @@ class ChannelsLast:
         self.detector = detector
 
     def apply(self) -> None:
-        """Lay out the kernels so, which the maps follow."""
+        """Store the weights channels last; the feature maps follow."""
         self.detector.to(memory_format=torch.channels_last)
 
     def undo(self) -> None:
-        """Put back what was there before."""
+        """Store the weights channels first again."""
         self.detector.to(memory_format=torch.contiguous_format)
 
 
-def rewrite(
+def apply_speedups(
     detector: nn.Module,
-    answer: Callable[[], list[Tensor]],
+    run: Callable[[], list[Tensor]],
     fuse: bool,
     channels_last: bool,
-    spared: Collection[nn.Module],
+    kept: Collection[nn.Module],
 ) -> list[ConvBNFusion | ChannelsLast]:
-    """Rewrite a detector, step by step, and take back each step that changes its answers.
+    """Apply the speed-ups to a detector, and undo each one that changes its outputs.
 
     Args:
         detector (nn.Module): The detector, frozen and in evaluation mode.
-        answer (Callable): Runs it and gives all that is wanted of it.
-        fuse (bool): Whether to fuse batch norms with convolutions.
-        channels_last (bool): Whether to lay it out with channels last.
-        spared (Collection[nn.Module]): Convolutions whose own output is wanted.
+        run (Callable): Runs the detector and returns all the outputs that matter.
+        fuse (bool): Fold batch norms into convolutions.
+        channels_last (bool): Store the weights channels last.
+        kept (Collection[nn.Module]): Convolutions that stay as they are, because a tap reads their
+            output.
 
     Returns:
-        list[ConvBNFusion or ChannelsLast]: The steps that were kept, to be undone in reverse order.
+        list[ConvBNFusion or ChannelsLast]: The speed-ups in effect, to be undone in reverse order.
     """
-    # Autocast's rounding, or TF32's, would hide what is to be seen.
+    # The rounding of autocast or of TF32 would hide a difference.
     with (
         torch.autocast(next(detector.parameters()).device.type, enabled=False),
         torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
     ):
         with conv_bn_pairs(detector) as found:
-            expected = answer()
-        pairs = [pair for pair in found if pair[0] not in spared]
-        steps: list[ConvBNFusion | ChannelsLast] = [ConvBNFusion(pairs)] if fuse and pairs else []
-        steps += [ChannelsLast(detector)] if channels_last else []
-        return [step for step in steps if _is_exact(step, answer, expected)]
+            expected = run()
+        pairs = [pair for pair in found if pair[0] not in kept]
+        speedups: list[ConvBNFusion | ChannelsLast] = []
+        if fuse and pairs:
+            speedups.append(ConvBNFusion(pairs))
+        if channels_last:
+            speedups.append(ChannelsLast(detector))
+        return [speedup for speedup in speedups if _apply_if_exact(speedup, run, expected)]
 
 
-def _is_exact(
-    step: ConvBNFusion | ChannelsLast, answer: Callable[[], list[Tensor]], expected: list[Tensor]
+def _apply_if_exact(
+    speedup: ConvBNFusion | ChannelsLast, run: Callable[[], list[Tensor]], expected: list[Tensor]
 ) -> bool:
-    """Try a step, and take it back where the answers are others then."""
-    step.apply()
+    """Apply a speed-up, and undo it if the outputs change. Return whether it is in effect."""
+    speedup.apply()
     try:
-        difference = torch.stack([_difference(*pair) for pair in zip(answer(), expected)]).max()
-        fault = f'what it gives differs by {difference:.1e} of its norm'
-        exact = bool(difference <= TOLERANCE)  # NaN is not
-    except RuntimeError as error:  # a view of what is no longer laid out for it, say
-        fault = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        difference = torch.stack([_difference(*pair) for pair in zip(run(), expected)]).max()
+        fault = f'its outputs change by {difference:.1e} of their norm'
+        exact = bool(difference <= TOLERANCE)  # False for NaN
+    except RuntimeError as error:  # such as view(), which some memory layouts do not allow
+        fault = one_line(error)
         exact = False
     if not exact:
-        step.undo()
-        print_log(f'The teacher runs without {step.name}: {fault}', 'current', logging.WARNING)
+        speedup.undo()
+        print_log(f'The teacher runs without {speedup.name}: {fault}', 'current', logging.WARNING)
     return exact
 
 
-def _difference(got: Tensor, want: Tensor) -> Tensor:
-    """The norm of a difference over that of what is wanted; 0 / 0 is 0."""
-    got, want = got.double(), want.double()
-    return (got - want).norm() / want.norm().clamp(min=1e-30)
+def _difference(output: Tensor, expected: Tensor) -> Tensor:
+    """The norm of a difference over the norm of the expected output; 0 / 0 is 0."""
+    output, expected = output.double(), expected.double()
+    return (output - expected).norm() / expected.norm().clamp(min=1e-30)
 
 
-def _pass_on(inputs: Tensor) -> Tensor:
+def _return_input(inputs: Tensor) -> Tensor:
     return inputs

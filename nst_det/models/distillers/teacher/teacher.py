@@ -1,8 +1,8 @@
-"""The teacher: a frozen detector that runs as far as its pupils need."""
+"""The teacher: a frozen detector, run only to the last layer that a transfer reads."""
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from os import PathLike
 
@@ -14,50 +14,47 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from nst_det.config.detector import detector_config
-from nst_det.errors import UserError
+from nst_det.errors import UserError, one_line
 from nst_det.fileio.state_dict import load_strictly
 from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.feature_cache import FeatureCache, weights_key
 from nst_det.models.distillers.teacher.output import TeacherOutput
-from nst_det.models.distillers.teacher.precision import computing_in, warn_where_imitated
+from nst_det.models.distillers.teacher.precision import precision_context, warn_if_emulated
 from nst_det.models.distillers.teacher.preprocess import TeacherPreprocess
-from nst_det.models.distillers.teacher.side_stream import SideStream
-from nst_det.models.distillers.teacher.speedups import rewrite
+from nst_det.models.distillers.teacher.speedups import apply_speedups
 
 RANDOM = 'random'
 
 
 class Teacher:
-    """A frozen detector that gives a teacher_output on the student's batch.
+    """A frozen detector, run only to the last layer that a transfer reads.
 
-    It is no ``nn.Module``, so that no optimizer, checkpoint, EMA or DDP ever finds its parameters;
-    a copy of a distiller shares it.
+    It is no ``nn.Module``, so that no optimizer, checkpoint, EMA or DDP finds its parameters. A
+    copy of a distiller shares its teacher.
 
     Args:
-        config (str or dict): The detector's config: a path, ``'mmdet::…'``, a whole config or a
-            model dict. Of a distiller's config it takes the student.
+        config (str or dict): The detector's config: a path, ``'mmdet::…'``, a complete config or a
+            model dict. If it is the config of a distiller, its student becomes the teacher.
         checkpoint (str): Path or URL of the detector's weights, every key of which must fit.
-            ``'random'`` asks for an untrained teacher by name.
-        sha256 (str, optional): The checkpoint's SHA-256 in hex, or at least its first 8 digits: any
-            other file is refused. Defaults to None.
-        fuse (bool): Take batch norms into the convolutions before them, where all that is asked of
-            the teacher stays the same to float32 rounding: on the first batch it is compared.
-            Defaults to True.
-        channels_last (bool, optional): Lay maps out in memory with the channels last, likewise.
-            Defaults to None: on a CPU.
-        precision (str, optional): ``'float32'``, ``'bfloat16'`` or ``'float16'``, whatever the
-            student computes in; the losses are computed in float32 all the same. Defaults to None,
-            as the student: float32, or what ``--amp`` makes of it.
-        own_stream (bool): On a CUDA device, run beside the student's forward pass, on a stream of
-            its own. Defaults to False.
-        cache (str, optional): Folder in which to keep what the teacher makes of each image, for
-            images that it sees again just so: see :class:`FeatureCache`. Defaults to None.
-        cache_gib (float): How many GiB that folder may hold. Defaults to 50.
+            ``'random'`` asks for an untrained teacher.
+        sha256 (str, optional): The checkpoint's SHA-256 in hex, or at least its first 8 digits. A
+            file with another hash is refused. Defaults to None.
+        fuse (bool): Fold batch norms into the convolutions before them. The outputs are compared on
+            the first batch, and the folding is undone if they change by more than float32
+            rounding. Defaults to True.
+        channels_last (bool, optional): Store the weights and the feature maps channels last, with
+            the same comparison. Defaults to None: on a CPU only.
+        precision (str, optional): ``'float32'``, ``'bfloat16'`` or ``'float16'``, independent of
+            the student's precision. The losses are always computed in float32. Defaults to None:
+            the student's precision, which is float32 without ``--amp``.
+        cache (str, optional): A folder for the feature maps of each image, from which an image that
+            comes again unchanged is read: see :class:`FeatureCache`. Defaults to None, no cache.
+        cache_gib (float): The maximum size of that folder in GiB. Defaults to 50.
 
     Raises:
-        UserError: Where the config or the checkpoint is missing or does not fit.
+        UserError: If the config or the checkpoint is missing or does not fit.
     """
 
     def __init__(
@@ -68,30 +65,27 @@ class Teacher:
         fuse: bool = True,
         channels_last: bool | None = None,
         precision: str | None = None,
-        own_stream: bool = False,
         cache: str | PathLike | None = None,
         cache_gib: float = 50.0,
     ) -> None:
         config = detector_config(config)
-        # The student's own random numbers must not depend on there being a teacher.
+        # The random numbers of the student must not depend on whether there is a teacher.
         with torch.random.fork_rng():
             self.detector = MODELS.build(config)
             if checkpoint == RANDOM:
-                print_log('The teacher is untrained, as asked for.', 'current')
+                print_log("The teacher is untrained (checkpoint='random').", 'current')
                 self.detector.init_weights()
             else:
                 load_strictly(self.detector, checkpoint, 'teacher', sha256)
         self.detector.eval().requires_grad_(False)
-        self.views: dict[BaseDataPreprocessor, TeacherPreprocess] = {}
-        self.counted: set[str] = set()  # the layers whose runs in a whole forward pass are known
         self.fuse = fuse
         self.channels_last = channels_last
         self.precision = precision
-        self.own_stream = own_stream
-        self.stream: SideStream | None = None
-        self.expected: dict[str, Tap] = {}
-        self.expects_features = False
-        self.rewrites: list | None = None  # None until a batch has come to try them on
+        self.preprocess: dict[BaseDataPreprocessor, TeacherPreprocess] = {}
+        self.counted: set[str] = set()  # layers whose runs in one forward pass are counted
+        self.taps: dict[str, Tap] = {}  # every tap that was asked for, by its layer
+        self.uses_head_inputs = False
+        self.speedups: list | None = None  # None until the first batch
         self.cache = None if cache is None else FeatureCache(cache, cache_gib)
         self.identity = dict(
             config=str(config), fuse=fuse, channels_last=channels_last, torch=torch.__version__
@@ -102,179 +96,190 @@ class Teacher:
     @torch.no_grad()
     def __call__(
         self,
-        images: Tensor,
+        inputs: Tensor,
         samples: Sequence[DetDataSample],
         preprocessor: BaseDataPreprocessor,
         taps: Sequence[Tap],
-        needs_features: bool = False,
+        with_logits: bool = False,
     ) -> TeacherOutput:
-        """Run the teacher on the student's batch, exactly as far as is needed.
+        """Run the teacher on the student's batch, only as far as is needed.
 
-        On the first batch it runs to its end, to see whether a tapped layer runs more than once.
+        On the first batch it runs to its end, to find out whether a tapped layer runs several
+        times.
 
         Args:
-            images (Tensor): The batch as the student sees it, `(N, 3, H, W)`.
-            samples (Sequence[DetDataSample]): Its samples.
-            preprocessor (BaseDataPreprocessor): What made the batch: the student's preprocessor.
-            taps (Sequence[Tap]): What to record.
-            needs_features (bool): Whether the teacher_output needs what the heads see, to classify.
-                Defaults to False.
+            inputs (Tensor): The student's batch, `(N, 3, H, W)`.
+            samples (Sequence[DetDataSample]): The samples of the batch.
+            preprocessor (BaseDataPreprocessor): The student's preprocessor, which made the batch.
+            taps (Sequence[Tap]): The taps to record.
+            with_logits (bool): Whether the logits will be computed as well. Defaults to False.
 
         Returns:
-            TeacherOutput: One map per tap, and the teacher's classification where needed.
+            TeacherOutput: One feature map per tap, and the logits on request.
         """
-        self.expect(taps, needs_features)
-        if preprocessor not in self.views:
-            warn_where_imitated(self.precision, images.device)
-            if self.own_stream and images.device.type != 'cuda':
-                print_log('teacher.own_stream does nothing here: it takes a CUDA device', 'current')
-            self.views[preprocessor] = TeacherPreprocess(
-                preprocessor, self.detector.data_preprocessor
-            )
-        teach = self._teach if self.cache is None else self._teach_from_cache
-        with self._beside(images), self._computing(images.device):
-            seen, views = self.views[preprocessor](images, samples)
-            maps, features, cached = teach(seen, views, taps, needs_features)
+        self.prepare(taps, with_logits)
+        device = inputs.device
+        with self._precision_context(device):
+            inputs, samples = self._preprocess(preprocessor, device)(inputs, samples)
+            forward = self._forward if self.cache is None else self._forward_with_cache
+            feature_maps, head_inputs, cached_share = forward(inputs, samples, taps, with_logits)
         return TeacherOutput(
-            dict(zip(taps, maps)),
-            seen.shape[2:],
-            features,
-            find_logits(self.detector, 'teacher') if needs_features else None,
-            partial(self._computing, images.device),
-            cached,
-            self.stream,
+            feature_maps=dict(zip(taps, feature_maps)),
+            batch_input_shape=inputs.shape[2:],
+            head_inputs=head_inputs,
+            logits=find_logits(self.detector, 'teacher') if with_logits else None,
+            precision_context=partial(self._precision_context, device),
+            cached_share=cached_share,
         )
 
-    def expect(self, taps: Sequence[Tap], needs_features: bool) -> None:
-        """Say what will be asked for, since the detector is rewritten with regard to all of it.
+    def prepare(self, taps: Sequence[Tap], with_logits: bool) -> None:
+        """Note what later batches will ask for: a speed-up must leave all of it unchanged.
 
         Args:
-            taps (Sequence[Tap]): What will be recorded.
-            needs_features (bool): Whether it will have to classify.
+            taps (Sequence[Tap]): The taps that will be recorded.
+            with_logits (bool): Whether the logits will be computed.
         """
-        expected = {**self.expected, **{tap.layer: tap for tap in taps}}
-        features = needs_features or self.expects_features
-        if (len(expected), features) == (len(self.expected), self.expects_features):
+        all_taps = {**self.taps, **{tap.layer: tap for tap in taps}}
+        uses_head_inputs = with_logits or self.uses_head_inputs
+        if len(all_taps) == len(self.taps) and uses_head_inputs == self.uses_head_inputs:
             return
-        for one in reversed(self.rewrites or []):
-            one.undo()
-        self.expected, self.expects_features, self.rewrites = expected, features, None
+        for speedup in reversed(self.speedups or []):
+            speedup.undo()
+        self.taps, self.uses_head_inputs, self.speedups = all_taps, uses_head_inputs, None
 
-    def _teach(
+    def _preprocess(
+        self, preprocessor: BaseDataPreprocessor, device: torch.device
+    ) -> TeacherPreprocess:
+        if preprocessor not in self.preprocess:
+            warn_if_emulated(self.precision, device)
+            self.preprocess[preprocessor] = TeacherPreprocess(
+                preprocessor, self.detector.data_preprocessor
+            )
+        return self.preprocess[preprocessor]
+
+    def _forward(
         self,
-        seen: Tensor,
-        views: Sequence[DetDataSample],
+        inputs: Tensor,
+        samples: Sequence[DetDataSample],
         taps: Sequence[Tap],
-        needs_features: bool,
+        with_logits: bool,
     ) -> tuple[list[Tensor], Sequence[Tensor] | None, None]:
-        """Run the detector on a batch as it sees it."""
-        self._rewrite_once(seen, views)
+        """Run the detector on a preprocessed batch."""
+        self._speed_up_once(inputs, samples)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
-        features: list[Sequence[Tensor]] | None = [] if needs_features else None
+        features: list[Sequence[Tensor]] | None = [] if with_logits else None
         with record(self.detector, taps, 'teacher', counted, features) as tapped:
             try:
-                self.detector(seen, views, mode='tensor')
+                self.detector(inputs, samples, mode='tensor')
             except Exception as error:
-                if counted or features == [] or any(one is None for one in tapped):
+                if counted or features == [] or any(tensor is None for tensor in tapped):
                     raise
-                reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
                 print_log(
-                    'The teacher does not run to its end without annotations, so what comes after '
-                    f'its tapped layers was not checked for using them again ({reason})',
+                    'The teacher fails after its tapped layers when it has no annotations. The '
+                    'tapped layers are recorded; whether they run again later is not checked '
+                    f'({one_line(error)})',
                     'current',
                     logging.WARNING,
                 )
         self.counted.update(tap.path for tap in taps)
-        maps = [tap.as_map(one, seen.shape, 'teacher') for tap, one in zip(taps, tapped)]
-        # The losses, and what pools regions, see neither how it lays maps out nor its type.
-        maps = [self._plain(one) for one in maps]
-        seen_by_heads = features[0] if features else None
-        if isinstance(seen_by_heads, (tuple, list)):
-            seen_by_heads = [self._plain(one) for one in seen_by_heads]
-        return maps, seen_by_heads, None
+        feature_maps = [
+            self._plain(tap.as_map(tensor, inputs.shape, 'teacher'))
+            for tap, tensor in zip(taps, tapped)
+        ]
+        head_inputs = features[0] if features else None
+        if isinstance(head_inputs, (tuple, list)):
+            head_inputs = [self._plain(feature_map) for feature_map in head_inputs]
+        return feature_maps, head_inputs, None
 
-    def _plain(self, tapped: Tensor) -> Tensor:
-        return (tapped if self.precision is None else tapped.float()).contiguous()
+    def _plain(self, feature_map: Tensor) -> Tensor:
+        """Give a feature map the memory layout, and in a chosen precision the type, of a loss."""
+        return (feature_map if self.precision is None else feature_map.float()).contiguous()
 
-    def _teach_from_cache(
+    def _forward_with_cache(
         self,
-        seen: Tensor,
-        views: Sequence[DetDataSample],
+        inputs: Tensor,
+        samples: Sequence[DetDataSample],
         taps: Sequence[Tap],
-        needs_features: bool,
+        with_logits: bool,
     ) -> tuple[list[Tensor], list[Tensor] | None, float]:
-        """Run the detector on those images of a batch that are not in the cache."""
-        if needs_features:  # its heads will run, and are not to round as no cache would have them
-            self._rewrite_once(seen, views)
+        """Run the detector on the images of a preprocessed batch that the cache lacks."""
+        if with_logits:  # the heads always run, and must compute as they do without a cache
+            self._speed_up_once(inputs, samples)
 
-        def teach(missing: list[int]) -> list[Tensor]:
-            maps, features, _ = self._teach(
-                seen[missing], [views[i] for i in missing], taps, needs_features
+        def compute(missing: list[int]) -> list[Tensor]:
+            feature_maps, head_inputs, _ = self._forward(
+                inputs[missing], [samples[i] for i in missing], taps, with_logits
             )
-            return maps + (_maps_per_image(features, len(missing)) if needs_features else [])
+            if with_logits:
+                feature_maps = feature_maps + _rows_per_image(head_inputs, len(missing))
+            return feature_maps
 
-        identity = self._identity(seen, taps, needs_features)
-        tensors, cached = self.cache.recall(identity, seen, views, teach)
-        features = tensors[len(taps) :] if needs_features else None
-        return tensors[: len(taps)], features, cached
+        identity = self._identity(inputs, taps, with_logits)
+        tensors, cached_share = self.cache.get_or_compute(identity, inputs, samples, compute)
+        head_inputs = tensors[len(taps) :] if with_logits else None
+        return tensors[: len(taps)], head_inputs, cached_share
 
-    def _identity(self, seen: Tensor, taps: Sequence[Tap], needs_features: bool) -> dict:
-        """All that decides what the teacher gives for an image that it sees so."""
-        one = next(self.detector.parameters()).new_ones(1, 1)
+    def _identity(self, inputs: Tensor, taps: Sequence[Tap], with_logits: bool) -> dict:
+        """Everything but the image that the teacher's output depends on."""
+        number = next(self.detector.parameters()).new_ones(1, 1)
         return dict(
             self.identity,
             taps=[tap.layer for tap in taps],
-            features=needs_features,
-            device=seen.device.type,
-            computes_in=str((one @ one).dtype),  # whatever autocast says
+            head_inputs=with_logits,
+            device=inputs.device.type,
+            computed_in=str((number @ number).dtype),  # autocast included
         )
 
-    def _rewrite_once(self, seen: Tensor, views: Sequence[DetDataSample]) -> None:
-        """Make the detector faster where it says the same then on this, the first, batch."""
-        if self.rewrites is not None:
+    def _speed_up_once(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> None:
+        """Apply the speed-ups that leave the outputs for the first batch unchanged."""
+        if self.speedups is not None:
             return
-        taps = list(self.expected.values())
+        on_cpu = inputs.device.type == 'cpu'
+        channels_last = on_cpu if self.channels_last is None else self.channels_last
+        self.speedups = []
+        if self.fuse or channels_last:
+            self.speedups = apply_speedups(
+                self.detector,
+                partial(self._all_outputs, inputs, samples),
+                self.fuse,
+                channels_last,
+                kept=[tap.module(self.detector, 'teacher') for tap in self.taps.values()],
+            )
 
-        def answer() -> list[Tensor]:
-            features: list[Sequence[Tensor]] | None = [] if self.expects_features else None
-            with record(self.detector, taps, 'teacher', True, features) as tapped:
-                self.detector(seen, views, mode='tensor')
-            if not features:
-                return tapped
-            logits_reader = find_logits(self.detector, 'teacher')
-            whole = seen.new_tensor([[i, 0, 0, *seen.shape[:1:-1]] for i in range(len(seen))])
-            rois = [[whole] * logits_reader.stages] if isinstance(logits_reader, RoILogits) else []
-            return [*tapped, *logits_reader.compute(features[0], *rois)]
+    def _all_outputs(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> list[Tensor]:
+        """Compute every output that was asked for so far; the logits for the complete images."""
+        features: list[Sequence[Tensor]] | None = [] if self.uses_head_inputs else None
+        taps = list(self.taps.values())
+        with record(self.detector, taps, 'teacher', True, features) as tapped:
+            self.detector(inputs, samples, mode='tensor')
+        if not features:
+            return tapped
+        logits = find_logits(self.detector, 'teacher')
+        if not isinstance(logits, RoILogits):
+            return [*tapped, *logits.compute(features[0])]
+        height, width = inputs.shape[2:]
+        rois = inputs.new_tensor([[i, 0, 0, width, height] for i in range(len(inputs))])
+        return [*tapped, *logits.compute(features[0], [rois] * logits.stages)]
 
-        layout = seen.device.type == 'cpu' if self.channels_last is None else self.channels_last
-        spared = [tap.module(self.detector, 'teacher') for tap in taps]
-        wanted = self.fuse or layout
-        self.rewrites = rewrite(self.detector, answer, self.fuse, layout, spared) if wanted else []
-
-    def _computing(self, device: torch.device) -> AbstractContextManager:
-        return computing_in(self.precision, device)
-
-    def _beside(self, images: Tensor) -> AbstractContextManager:
-        if not self.own_stream or images.device.type != 'cuda':
-            return nullcontext()  # a device without streams does one thing after the other
-        if self.stream is None:
-            self.stream = SideStream(images.device)
-        return self.stream.running([images])
+    def _precision_context(self, device: torch.device) -> AbstractContextManager:
+        return precision_context(self.precision, device)
 
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Move or cast the teacher along with the student: see ``nn.Module._apply``."""
+        """Move or cast the teacher with the student: see ``nn.Module._apply``."""
         self.detector._apply(fn)
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self
 
 
-def _maps_per_image(features: object, count: int) -> list[Tensor]:
-    """What heads see, if it is a sequence of maps, each with a row per image."""
-    maps = list(features) if isinstance(features, (tuple, list)) else [None]
-    if not all(isinstance(one, Tensor) and len(one) == count for one in maps):
+def _rows_per_image(head_inputs: object, count: int) -> list[Tensor]:
+    """Check that the inputs of the heads are feature maps with one row per image."""
+    feature_maps = list(head_inputs) if isinstance(head_inputs, (tuple, list)) else [None]
+    if not all(isinstance(value, Tensor) and len(value) == count for value in feature_maps):
         raise UserError(
-            f'teacher.cache: the heads of this teacher see {type(features).__name__}, expected a '
-            'sequence of maps (N, C, H, W), so KDLoss cannot be had from a cache: leave it out'
+            'teacher.cache cannot serve KDLoss with this teacher: its heads take a '
+            f'{type(head_inputs).__name__}, expected a sequence of feature maps (N, C, H, W): '
+            'leave teacher.cache out',
+            'teacher.cache',
         )
-    return maps
+    return feature_maps

@@ -54,7 +54,7 @@ def test_a_broken_entry_is_passed_over_with_a_word_and_written_anew(cache, said,
     cache.write('teacher', IMAGE, MAPS)
     entry(cache).write_bytes(damage(entry(cache).read_bytes()))
     assert cache.read('teacher', IMAGE) is None
-    assert said == [f'{entry(cache)} is broken and will be written anew']
+    assert said == [f'{entry(cache)} is broken and will be written again']
     cache.write('teacher', IMAGE, MAPS)
     assert cache.read('teacher', IMAGE) is not None
 

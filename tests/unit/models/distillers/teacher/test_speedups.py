@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nst_det.models.distillers.teacher.speedups import ChannelsLast, ConvBNFusion, rewrite
+from nst_det.models.distillers.teacher.speedups import ChannelsLast, ConvBNFusion, apply_speedups
 
 
 class Network(nn.Module):
@@ -56,7 +56,7 @@ IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
 def kept(net, fuse=True, channels_last=False, spared=()):
-    steps = rewrite(net, lambda: [net(IMAGES)], fuse, channels_last, spared)
+    steps = apply_speedups(net, lambda: [net(IMAGES)], fuse, channels_last, spared)
     return [type(step) for step in steps]
 
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_fused_stays_as_it_was_bit_for_bit(join):
 @pytest.mark.parametrize(
     ('join', 'line'),
     [
-        (rounded, 'runs without batch norms fused .*: what it gives differs by'),
+        (rounded, 'runs without batch norms folded .*: its outputs change by'),
         (viewed, 'runs without channels last in memory: RuntimeError: view size'),
     ],
 )
@@ -107,7 +107,7 @@ def test_the_log_says_what_is_taken_back(join, line, monkeypatch):
 def test_undone_it_is_what_it_was_bit_for_bit():
     net = Network(in_line)
     before = net(IMAGES)
-    for step in reversed(rewrite(net, lambda: [net(IMAGES)], True, True, ())):
+    for step in reversed(apply_speedups(net, lambda: [net(IMAGES)], True, True, ())):
         step.undo()
     assert torch.equal(net(IMAGES), before)
 
@@ -115,6 +115,6 @@ def test_undone_it_is_what_it_was_bit_for_bit():
 def test_a_fused_network_can_be_cast_and_moved():
     net = Network(in_line)
     before = net(IMAGES)
-    rewrite(net, lambda: [net(IMAGES)], True, True, ())
+    apply_speedups(net, lambda: [net(IMAGES)], True, True, ())
     torch.testing.assert_close(net.double()(IMAGES.double()).float(), before)
     assert {one.device.type for one in net.to('meta').parameters()} == {'meta'}
