@@ -1,4 +1,4 @@
-"""The student's own files: a plain mmdet checkpoint, and the plain config beside it."""
+"""The files of an exported student: a plain mmdet checkpoint, and the plain config beside it."""
 
 import io
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from mmengine.config import Config
 from torch import nn
 
 from nst_det.apis.build import build_detector
-from nst_det.errors import UserError
+from nst_det.errors import UserError, refuse_existing
 from nst_det.fileio.atomic import write_atomically
-from nst_det.fileio.state_dict import load_strictly, read_checkpoint
+from nst_det.fileio.state_dict import load_strictly
 from nst_det.version import __version__
 
-KEPT = ('epoch', 'iter', 'seed', 'experiment_name')  # of what a training notes in its checkpoint
+KEPT = ('epoch', 'iter', 'seed', 'experiment_name')  # of the meta of the training's checkpoint
 
 
 @dataclass(frozen=True)
 class StudentFiles:
-    """Where a student is written, none of which is there yet.
+    """The files that a student is written to. None of them may exist yet.
 
     Args:
         checkpoint (Path): The checkpoint, a ``.pth``.
 
     Raises:
-        UserError: Where its name ends otherwise, or it or the config beside it is there.
+        UserError: If its name has another ending, or one of the files exists.
     """
 
     checkpoint: Path
@@ -38,47 +38,47 @@ class StudentFiles:
         if self.checkpoint.suffix != '.pth':
             raise UserError(f'the checkpoint to write is {self.checkpoint}, expected a .pth file')
         for file in (self.checkpoint, self.config):
-            if file.exists():
-                raise UserError(f'{file} exists already: remove it, or choose another name with -o')
+            refuse_existing(file, 'remove it, or choose another name with -o')
 
     @property
     def config(self) -> Path:
-        """Path: The plain config, of the checkpoint's name."""
+        """Path: The plain config, of the same name as the checkpoint."""
         return self.checkpoint.with_suffix('.py')
 
 
-def load_student(plain: Config, checkpoint: str) -> nn.Module:
+def load_student(plain: Config, checkpoint: str) -> tuple[nn.Module, dict[str, Any]]:
     """Build a plain student with the weights of a checkpoint.
 
-    Of a training with EMA these are the averaged ones, which mmengine puts in ``state_dict``.
+    Of a training with EMA these are the averaged weights, which mmengine saves as ``state_dict``.
 
     Args:
         plain (Config): The plain student's config, see :func:`plain_config`.
         checkpoint (str): The checkpoint of the distiller, or of the plain detector.
 
     Returns:
-        nn.Module: The student, in evaluation mode.
+        tuple[nn.Module, dict[str, Any]]: The student in evaluation mode, and the checkpoint's
+        ``meta``.
 
     Raises:
-        UserError: Where the checkpoint does not fit.
+        UserError: If the checkpoint does not fit.
     """
     student = build_detector(plain)
-    load_strictly(student, checkpoint, 'student')
-    return student
+    meta = load_strictly(student, checkpoint, 'student')
+    return student, meta
 
 
-def write_student(student: nn.Module, plain: Config, trained: str, files: StudentFiles) -> None:
+def write_student(
+    student: nn.Module, plain: Config, meta: dict[str, Any], files: StudentFiles
+) -> None:
     """Write a student as mmdet's own tools and ``DetInferencer`` read it.
 
     Args:
         student (nn.Module): The student, with its weights.
         plain (Config): Its config.
-        trained (str): The checkpoint that the weights are from: its classes are carried over.
-        files (StudentFiles): Where.
+        meta (dict[str, Any]): The ``meta`` of the checkpoint that the weights are from. Its classes
+            are copied.
+        files (StudentFiles): The files to write.
     """
-    checkpoint = read_checkpoint(trained)
-    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
-    meta = meta if isinstance(meta, dict) else {}
     buffer = io.BytesIO()
     torch.save(
         dict(
@@ -99,7 +99,7 @@ def write_student(student: nn.Module, plain: Config, trained: str, files: Studen
 
 
 def _dataset_meta(plain: Config) -> dict[str, Any]:
-    """The classes as the config's data set has them, where the checkpoint does not say."""
+    """The classes of the config's data set, for a checkpoint that does not name them."""
     dataset = (plain.get('test_dataloader') or {}).get('dataset') or {}
     while 'dataset' in dataset:
         dataset = dataset['dataset']

@@ -1,4 +1,4 @@
-"""Checkpoint files, which may come from strangers: reading one runs nothing that is in it."""
+"""Reading checkpoint files, which may come from strangers: nothing in a file is run."""
 
 import hashlib
 import logging
@@ -6,6 +6,8 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,25 +18,26 @@ from mmengine.logging import print_log
 
 from nst_det.errors import UserError
 from nst_det.fileio.download import check_digest, download
+from nst_det.fileio.find import find_checkpoint
+from nst_det.fileio.trusted import TRUST_OPTION, is_trusted
 
-TRUST_OPTION = '--trust-pickled-checkpoint'
-_trusted: set[Path] = set()
+_kept: dict[tuple, Any] | None = None  # what was read, by file; None outside of reading_once()
 
 
-def trust(paths: list[str]) -> None:
-    """Let files run whatever code they hold when they are loaded, as pickles do.
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Read every checkpoint file only once from disk within a block, whoever asks for it.
 
-    Args:
-        paths (list[str]): Checkpoint files, each of which must be there.
-
-    Raises:
-        UserError: Where one is not.
+    The start of a command checks a checkpoint before the model is built, and mmengine loads it
+    afterwards. Within the block both get the same object, on the CPU. Nobody may change it but the
+    last reader. When the block ends, the memory is free.
     """
-    for path in paths:
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise UserError(f'{TRUST_OPTION} {path}: there is no such file')
-        _trusted.add(file.resolve())
+    global _kept
+    outer, _kept = _kept, {}
+    try:
+        yield
+    finally:
+        _kept = outer
 
 
 def load_file(path: str, map_location: Any = None) -> Any:
@@ -42,23 +45,29 @@ def load_file(path: str, map_location: Any = None) -> Any:
 
     Args:
         path (str): The file.
-        map_location (Any): What ``torch.load`` takes. Defaults to None.
+        map_location (Any): The argument of ``torch.load``. Within :func:`reading_once` it has no
+            effect: the tensors are on the CPU. Defaults to None.
 
     Returns:
-        Any: What it holds: tensors, numbers, texts, mmengine's training log.
+        Any: The content: tensors, numbers, texts, mmengine's training log.
 
     Raises:
-        UserError: Where there is no such file, it is damaged or no checkpoint, its parts are larger
-            than itself, or it holds anything that would have to be run; unless :func:`trust` named
-            it.
+        UserError: If there is no such file, it is damaged or no checkpoint, its parts are larger
+            than the file, or it holds anything that would have to be run; unless
+            :func:`nst_det.fileio.trusted.trust` was called with it.
     """
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise UserError(f'checkpoint {file.absolute()} is a folder, expected a file')
-    if not file.is_file():
-        state = 'is no plain file' if file.exists() else 'does not exist'
-        raise UserError(f'checkpoint {file.absolute()} {state}')
-    trusted = file.resolve() in _trusted
+    file = find_checkpoint(path)
+    if _kept is None:
+        return _read(file, path, map_location)
+    state = file.stat()
+    key = (file.resolve(), state.st_mtime_ns, state.st_size)
+    if key not in _kept:
+        _kept[key] = _read(file, path, 'cpu')
+    return _kept[key]
+
+
+def _read(file: Path, path: str, map_location: Any) -> Any:
+    trusted = is_trusted(file)
     if trusted:
         print_log(
             f'{path} is loaded with {TRUST_OPTION}: whatever code it holds runs now',
@@ -74,49 +83,62 @@ def load_file(path: str, map_location: Any = None) -> Any:
     except UserError:
         raise
     except pickle.UnpicklingError as error:
-        raise UserError(_refusal(path, str(error))) from error
-    except Exception as error:  # there is no end to what unpickling a file of another kind raises
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split('. ')[0]
+        raise UserError(_refusal(path, error)) from error
+    except Exception as error:  # unpickling another kind of file may raise anything
         raise UserError(
             f'{path} cannot be read as a checkpoint, it is another kind of file or truncated: '
-            f'{reason}'
+            f'{first_sentence(error)}'
         ) from error
+
+
+def first_sentence(error: Exception) -> str:
+    """Shorten an error of torch or of a storage, which may go on for paragraphs.
+
+    Args:
+        error (Exception): The error.
+
+    Returns:
+        str: The first sentence of its message; the name of its class if there is none.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split('. ')[0]
 
 
 def load_url(
     url: str, model_dir: str | None = None, map_location: Any = None, **kwargs: Any
 ) -> Any:
-    """Read a checkpoint from the web: what mmengine asks for in the name of torch's ``load_url``.
+    """Read a checkpoint from the web. It takes the place of torch's ``load_url`` in mmengine.
 
     Args:
         url (str): Its address.
-        model_dir (str, optional): Where downloaded files are kept. Defaults to None, torch hub's.
-        map_location (Any): What ``torch.load`` takes. Defaults to None.
+        model_dir (str, optional): The folder for downloaded files. Defaults to None, that of torch
+            hub.
+        map_location (Any): The argument of ``torch.load``. Defaults to None.
         **kwargs: Not used: there is always a progress bar.
 
     Returns:
-        Any: See :func:`load_file`.
+        Any: The content: see :func:`load_file`.
     """
     return load_file(str(cached(url, folder=model_dir)), map_location)
 
 
 def local_file(path: str, sha256: str | None = None) -> str:
-    """Have a checkpoint on this machine, downloading it where it is an address of the web.
+    """Find a checkpoint on this machine; if it is an address of the web, download it first.
 
     In a distributed run the first process downloads and the others wait.
 
     Args:
-        path (str): A path, or an address that begins with ``http://`` or ``https://``; whatever
-            else mmengine can read is given back as it is.
+        path (str): A path, or an address that begins with ``http://`` or ``https://``. Any other
+            address that mmengine can read is returned unchanged.
         sha256 (str, optional): The file's SHA-256 in hex, or at least its first 8 digits. Defaults
-            to None: then it is checked only where the name of a remote file ends with digits of
-            it, as in ``'resnet50-0676ba61.pth'``.
+            to None: then it is checked only if the name of a remote file ends with digits of it,
+            as in ``'resnet50-0676ba61.pth'``.
 
     Returns:
         str: The path.
 
     Raises:
-        UserError: Where it cannot be had, or is another file than its SHA-256 says.
+        UserError: If it cannot be downloaded, or its SHA-256 is another one.
     """
     if path.startswith(('http://', 'https://')):
         if get_rank() == 0:
@@ -133,16 +155,17 @@ def local_file(path: str, sha256: str | None = None) -> str:
 
 
 def cached(url: str, sha256: str | None = None, folder: str | None = None) -> Path:
-    """Download a checkpoint once.
+    """Download a checkpoint, unless it was downloaded before.
 
     Args:
         url (str): Its address.
         sha256 (str, optional): See :func:`local_file`. Defaults to None.
-        folder (str, optional): Where it is kept. Defaults to None, torch hub's.
+        folder (str, optional): The folder for downloaded files. Defaults to None, that of torch
+            hub.
 
     Returns:
-        Path: The file. Its name begins with digits that are made of the address, so that files of
-        one name from two places are two files.
+        Path: The file. Its name begins with a hash of the address, so that files of one name from
+        two places are two files.
 
     Raises:
         UserError: See :func:`local_file`.
@@ -158,15 +181,17 @@ def cached(url: str, sha256: str | None = None, folder: str | None = None) -> Pa
     try:
         check_digest(file, sha256)
     except UserError as error:
-        raise UserError(f'{error}; it was kept from {url}: move it away to download it') from None
+        raise UserError(
+            f'{error}; it was downloaded from {url}: move it away to download it again'
+        ) from None
     return file
 
 
 def _check_archive(file: Path) -> None:
-    """Check that a file is one of torch's, whose parts are no larger than itself.
+    """Check that the parts of one of torch's zip files are no larger than the file.
 
-    torch stores the parts of its zip files as they are, so that a part that would grow on reading,
-    or two parts that share their bytes, are no work of its.
+    torch stores them uncompressed. A part that grows when it is read, or two parts that share
+    their bytes, were not written by torch.
     """
     size = file.stat().st_size
     if size == 0:
@@ -183,21 +208,20 @@ def _check_archive(file: Path) -> None:
         )
 
 
-def _refusal(path: str, error: str) -> str:
-    """Say why a pickle was refused."""
-    line = ' '.join(error.split())
+def _refusal(path: str, error: Exception) -> str:
+    """The message for a pickle that torch refused to load."""
+    line = ' '.join(str(error).split())
     found = re.search(r'(?:GLOBAL|class|function) (\S+)', line)
     if 'refused' in line:
-        what = line[line.index('refused') :]
-        what = re.split(r'(?<=[a-z0-9])\. ', what)[0]
+        reason = re.split(r'(?<=[a-z0-9])\. ', line[line.index('refused') :])[0]
     elif found:
-        what = f'it asks for {found[1]}'
+        reason = f'it asks for {found[1]}'
     else:
-        what = line.split('WeightsUnpickler error: ')[-1]
-    hint = f'if you trust who made it, tools/train.py and test.py take {TRUST_OPTION} {path}'
+        reason = line.split('WeightsUnpickler error: ')[-1]
+    advice = f'if you trust its author, tools/train.py and test.py take {TRUST_OPTION} {path}'
     if torch.__version__ < (2, 6):
-        hint = f'torch 2.6 or later reads more of what is harmless; {hint}'
+        advice = f'torch 2.6 or later reads more of what is harmless; {advice}'
     return (
         f'{path} was refused and nothing in it was run: a checkpoint holds weights, numbers and '
-        f'texts, and this one is more or is damaged ({what:.200}); {hint}'
+        f'texts, and this one holds more or is damaged ({reason:.200}); {advice}'
     )

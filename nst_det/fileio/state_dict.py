@@ -1,4 +1,4 @@
-"""Loading weights that have to fit, key by key."""
+"""The weights in a checkpoint: reading them, and loading them into a model that they must fit."""
 
 from typing import Any
 
@@ -8,47 +8,63 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
-from nst_det.fileio.checkpoint import local_file
+from nst_det.fileio.checkpoint import first_sentence, local_file
 
 
 def read_checkpoint(path: str, sha256: str | None = None) -> Any:
-    """Read a checkpoint file, onto the CPU; nothing in it is run.
+    """Read a checkpoint file onto the CPU. Nothing in it is run.
 
     Args:
-        path (str): A local path or whatever URL mmengine reads.
+        path (str): A local path, or any URL that mmengine reads.
         sha256 (str, optional): Its SHA-256, or at least the first 8 digits. Defaults to None, any.
 
     Returns:
-        Any: What the file holds; most often a dict with ``state_dict``.
+        Any: The content, most often a dict with ``state_dict``.
 
     Raises:
-        UserError: Where there is no such file, it is another than its SHA-256 says, or it cannot be
-            read without running something.
+        UserError: If there is no such file, its SHA-256 is another one, or it cannot be read
+            without running something.
     """
     path = local_file(str(path), sha256)
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except UserError:
         raise
-    except Exception as error:  # whatever a storage other than a disk or the web may raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].split('. ')[0]
-        raise UserError(f'{path} cannot be read as a checkpoint: {reason}') from error
+    except Exception as error:  # a storage other than a disk or the web may raise anything
+        raise UserError(
+            f'{path} cannot be read as a checkpoint: {first_sentence(error)}'
+        ) from error
 
 
 def read_state_dict(path: str, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read the weights out of a checkpoint file, onto the CPU.
+    """Read the weights of a checkpoint file onto the CPU.
 
     Args:
-        path (str): A local path or whatever URL mmengine reads.
-        sha256 (str, optional): What :func:`read_checkpoint` takes. Defaults to None.
+        path (str): A local path, or any URL that mmengine reads.
+        sha256 (str, optional): See :func:`read_checkpoint`. Defaults to None.
 
     Returns:
-        dict[str, Tensor]: The weights by key, without a wrapper's ``module.`` prefix.
+        dict[str, Tensor]: The weights by key, without the prefix ``module.`` of a wrapper.
 
     Raises:
-        UserError: Where there is no such file or it is not a checkpoint.
+        UserError: If there is no such file or it is not a checkpoint.
     """
-    checkpoint = read_checkpoint(path, sha256)
+    return find_state_dict(read_checkpoint(path, sha256), path)
+
+
+def find_state_dict(checkpoint: Any, path: str) -> dict[str, Tensor]:
+    """Find the weights in the content of a checkpoint.
+
+    Args:
+        checkpoint (Any): The content.
+        path (str): The file, for the error.
+
+    Returns:
+        dict[str, Tensor]: The weights by key, without the prefix ``module.`` of a wrapper.
+
+    Raises:
+        UserError: If it holds none.
+    """
     weights = checkpoint
     if isinstance(checkpoint, dict):
         weights = checkpoint.get('state_dict', checkpoint)
@@ -69,54 +85,73 @@ def read_state_dict(path: str, sha256: str | None = None) -> dict[str, Tensor]:
     return {key.removeprefix('module.'): value for key, value in weights.items()}
 
 
-def load_strictly(model: nn.Module, path: str, role: str, sha256: str | None = None) -> None:
-    """Load a checkpoint into a model that it has to fit, key by key and shape by shape.
+def find_meta(checkpoint: Any) -> dict[str, Any]:
+    """Find what a training noted about itself in a checkpoint, such as its epoch and classes.
 
-    A distiller's or a wrapper's checkpoint, which holds the model's weights under one prefix
+    Args:
+        checkpoint (Any): The content of the checkpoint.
+
+    Returns:
+        dict[str, Any]: Its ``meta``; empty if there is none.
+    """
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
+    return meta if isinstance(meta, dict) else {}
+
+
+def load_strictly(
+    model: nn.Module, path: str, role: str, sha256: str | None = None
+) -> dict[str, Any]:
+    """Load a checkpoint into a model that it must fit, in every key and every shape.
+
+    A checkpoint of a distiller or a wrapper, which holds the model's weights under one prefix
     (``architecture.``, ``student.``, ``ema_model.module.``) beside others, fits as well.
 
     Args:
         model (nn.Module): The model.
         path (str): The checkpoint.
         role (str): What the model is to the user, such as ``'teacher'``, for the error.
-        sha256 (str, optional): What :func:`read_checkpoint` takes. Defaults to None.
+        sha256 (str, optional): See :func:`read_checkpoint`. Defaults to None.
+
+    Returns:
+        dict[str, Any]: The checkpoint's ``meta``: see :func:`find_meta`.
 
     Raises:
-        UserError: Where the file is no checkpoint, or a key is missing, unexpected or of another
-            shape; it says how many fit. The model is unchanged then.
+        UserError: If the file is no checkpoint, or a key is missing, unexpected or of another
+            shape: the error tells how many fit. The model is unchanged then.
     """
-    model.load_state_dict(fitting_weights(model, path, role, sha256), strict=False)
+    checkpoint = read_checkpoint(path, sha256)
+    weights = select_weights(model, find_state_dict(checkpoint, path), path, role)
+    model.load_state_dict(weights, strict=False)
     print_log(f'All weights of the {role} loaded from {path}', 'current')
+    return find_meta(checkpoint)
 
 
-def fitting_weights(
-    model: nn.Module, path: str, role: str, sha256: str | None = None
+def select_weights(
+    model: nn.Module, weights: dict[str, Tensor], path: str, role: str
 ) -> dict[str, Tensor]:
-    """Read weights that are exactly a model's out of a checkpoint: see :func:`load_strictly`.
+    """Select a model's weights among those of a checkpoint: see :func:`load_strictly`.
 
     Args:
         model (nn.Module): The model.
-        path (str): The checkpoint.
+        weights (dict[str, Tensor]): The weights of the checkpoint by key.
+        path (str): The checkpoint, for the error.
         role (str): What the model is to the user, for the error.
-        sha256 (str, optional): What :func:`read_checkpoint` takes. Defaults to None.
 
     Returns:
         dict[str, Tensor]: The weights by the model's keys.
 
     Raises:
-        UserError: Where the file is no checkpoint, or holds no weights or no one set of them that
-            are the model's.
+        UserError: If they do not fit the model, neither as they are nor under exactly one prefix.
     """
-    weights = read_state_dict(path, sha256)
     found = weights_by_prefix(model, weights)
     if len(found) == 1:
-        ((prefix, own),) = found.items()
+        ((prefix, selected),) = found.items()
         print_log(
-            f"{path}: the {role}'s weights are those under '{prefix}', "
-            f'{len(own)} of the {len(weights)} it holds',
+            f'{path}: the weights of the {role} are those under {prefix!r}, {len(selected)} of '
+            f'the {len(weights)} in the file',
             'current',
         )
-        return own
+        return selected
     check_fit(model, weights, path, role)
     return weights
 
@@ -129,8 +164,8 @@ def weights_by_prefix(model: nn.Module, weights: dict[str, Tensor]) -> dict[str,
         weights (dict[str, Tensor]): The weights of a checkpoint by key.
 
     Returns:
-        dict[str, dict[str, Tensor]]: The model's weights by prefix; empty where there are none, or
-        where they are the model's without a prefix.
+        dict[str, dict[str, Tensor]]: The model's weights by prefix. Empty if there are none, or if
+        they have no prefix.
     """
     shapes = {key: value.shape for key, value in model.state_dict().items()}
     needed = [key for key in shapes if not _is_counter(key)]
@@ -145,16 +180,16 @@ def weights_by_prefix(model: nn.Module, weights: dict[str, Tensor]) -> dict[str,
 
 
 def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str, role: str) -> None:
-    """Check that weights are exactly a model's.
+    """Check that weights fit a model in every key and every shape.
 
     Args:
         model (nn.Module): The model.
         weights (dict[str, Tensor]): The weights by key.
-        path (str): Where they come from, for the error.
+        path (str): The checkpoint that they are from, for the error.
         role (str): What the model is to the user, for the error.
 
     Raises:
-        UserError: Where they are not.
+        UserError: If they do not fit.
     """
     prefixes = [repr(prefix) for prefix in weights_by_prefix(model, weights)]
     if prefixes:
@@ -186,8 +221,22 @@ def check_fit(model: nn.Module, weights: dict[str, Tensor], path: str, role: str
         )
 
 
+def count_fitting(model: nn.Module, weights: dict[str, Tensor]) -> tuple[int, int]:
+    """Count the weights of a model that a checkpoint has in their shape.
+
+    Args:
+        model (nn.Module): The model.
+        weights (dict[str, Tensor]): The weights of the checkpoint by key.
+
+    Returns:
+        tuple[int, int]: How many fit, and how many the model has.
+    """
+    own = {k: value.shape for k, value in model.state_dict().items() if not _is_counter(k)}
+    return sum(key in weights and weights[key].shape == own[key] for key in own), len(own)
+
+
 def _is_plain(value: Any) -> bool:
-    """Neither sparse nor quantized nor without content."""
+    """Whether it is a tensor with its own content, neither sparse nor quantized."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -198,5 +247,5 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_counter(key: str) -> bool:
-    """A batch norm's batch counter is of no use to a model that is trained; old files lack it."""
+    """Whether it is the batch counter of a batch norm: no model needs it, and old files lack it."""
     return key.endswith('num_batches_tracked')

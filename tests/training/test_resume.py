@@ -7,8 +7,8 @@ import torch
 from mmengine.runner import Runner
 
 from nst_det.engine.runner.resume import (
-    check_resumable,
-    last_note,
+    read_training,
+    last_checkpoint,
     latest_training,
     resume_with_clear_errors,
 )
@@ -56,14 +56,14 @@ def test_without_a_good_note_the_newest_checkpoint_is_gone_on_from(trained, note
 def test_a_folder_of_broken_checkpoints_is_an_error_and_an_empty_one_is_none(trained, tmp_path):
     for path in trained.glob('*.pth'):
         path.write_bytes(b'')
-    with pytest.raises(UserError, match='holds no whole checkpoint to resume'):
+    with pytest.raises(UserError, match='holds no complete checkpoint to resume'):
         latest_training(trained)
     assert latest_training(tmp_path / 'nowhere') is None
 
 
 def test_weights_alone_are_no_training(trained):
     with pytest.raises(UserError, match='holds weights and no training to resume'):
-        check_resumable(str(trained / 'best.pth'))
+        read_training(str(trained / 'best.pth'))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_weights_alone_are_no_training(trained):
 def test_what_says_nothing_sane_of_its_training_is_no_training(tmp_path, meta, said):
     torch.save(dict(TRAINING, meta=meta), tmp_path / 'odd.pth')
     with pytest.raises(UserError, match=rf'odd\.pth holds no training: {said}'):
-        check_resumable(str(tmp_path / 'odd.pth'))
+        read_training(str(tmp_path / 'odd.pth'))
 
 
 @pytest.mark.parametrize('note', [b'\xff\xfe', b'\0' * 99, b' \n'])
 def test_a_note_that_is_no_text_names_no_checkpoint(trained, note):
     (trained / 'last_checkpoint').write_bytes(note)
-    assert last_note(trained) is None or not os.path.exists(last_note(trained))
+    assert last_checkpoint(trained) is None or not os.path.exists(last_checkpoint(trained))
     assert latest_training(trained) == str(trained / 'epoch_2.pth')
 
 

@@ -1,4 +1,4 @@
-"""Finding the training that is to be gone on with."""
+"""The checkpoint from which a training resumes: the newest that is complete."""
 
 import sys
 from pathlib import Path
@@ -6,18 +6,20 @@ from typing import Any
 
 from mmengine.runner import Runner
 
-from nst_det.errors import UserError
+from nst_det.config.validators import check_integer
+from nst_det.errors import UserError, one_line
 from nst_det.fileio.state_dict import read_checkpoint
 
 
-def last_note(work_dir: str | Path) -> str | None:
-    """Read which checkpoint a training wrote last.
+def last_checkpoint(work_dir: str | Path) -> str | None:
+    """Read the name of the checkpoint that a training saved last.
 
     Args:
         work_dir (str or Path): The training's folder.
 
     Returns:
-        str, optional: The path as it was noted, None where nothing was.
+        str, optional: The path as the training noted it in the file ``last_checkpoint``. None if
+        there is no note.
     """
     note = Path(work_dir) / 'last_checkpoint'
     text = note.read_text(errors='replace') if note.is_file() else ''
@@ -25,88 +27,88 @@ def last_note(work_dir: str | Path) -> str | None:
 
 
 def latest_training(work_dir: str | Path) -> str | None:
-    """Find the newest whole checkpoint that a training can go on from.
+    """Find the newest complete checkpoint from which a training can resume.
 
-    That is the one that ``last_checkpoint`` names; where it is missing or broken, the newest other
-    one of the folder, and every broken one is named on standard error.
+    That is the one named in the file ``last_checkpoint``. If it is missing or broken, it is the
+    newest other checkpoint of the folder. Every broken one is named on standard error.
 
     Args:
         work_dir (str or Path): The training's folder.
 
     Returns:
-        str, optional: Its path; None where the folder holds no checkpoint at all.
+        str, optional: Its path. None if the folder holds no checkpoint at all.
 
     Raises:
-        UserError: Where it holds checkpoints, none of which will do.
+        UserError: If the folder holds checkpoints, and none of them can be resumed.
     """
-    last = last_note(work_dir)
+    last = last_checkpoint(work_dir)
     others = sorted(
         Path(work_dir).glob('*.pth'), key=lambda path: path.stat().st_mtime, reverse=True
     )
-    # A folder that was moved has the noted checkpoint under another path.
+    # In a folder that was moved, the noted checkpoint has another path.
     noted = [Path(last), Path(work_dir) / Path(last).name] if last else []
     paths = list(dict.fromkeys(path.absolute() for path in [*noted, *others]))
     for path in paths:
         try:
-            check_resumable(str(path))
-        except UserError as fault:
-            print(f'passed over: {fault}', file=sys.stderr)
+            read_training(str(path))
+        except UserError as error:
+            print(f'passed over: {error}', file=sys.stderr)
         else:
             return str(path)
     if paths:
-        raise UserError(f'{work_dir} holds no whole checkpoint to resume: start in another one')
+        raise UserError(
+            f'{work_dir} holds no complete checkpoint to resume: start in another --work-dir'
+        )
     return None
 
 
-def check_resumable(path: str) -> dict:
-    """Read a checkpoint that a training is to go on from.
+def read_training(path: str) -> dict:
+    """Read a checkpoint from which a training is to resume.
 
     Args:
         path (str): The checkpoint.
 
     Returns:
-        dict: What it holds.
+        dict: Its content.
 
     Raises:
-        UserError: Where it cannot be read, or holds no training.
+        UserError: If it cannot be read, or holds no training.
     """
-    holds = read_checkpoint(path)
-    if not isinstance(holds, dict) or not {'optimizer', 'message_hub'} <= set(holds):
+    content = read_checkpoint(path)
+    if not isinstance(content, dict) or not {'optimizer', 'message_hub'} <= set(content):
         raise UserError(
             f'{path} holds weights and no training to resume: start from it by '
             f'--cfg-options load_from={path}'
         )
-    meta = holds.get('meta')
+    meta = content.get('meta')
     if not isinstance(meta, dict):
         raise UserError(f'{path} holds no training: its meta is {meta!r:.80}, expected a dict')
-    for name, most in (('epoch', sys.maxsize), ('iter', sys.maxsize), ('seed', 2**32 - 1)):
-        number = meta.get(name, 0 if name == 'seed' else None)
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
-            raise UserError(
-                f'{path} holds no training: its {name} is {number!r:.80}, expected a whole number '
-                'of at least 0'
-            )
-    return holds
+    numbers = dict(epoch=meta.get('epoch'), iter=meta.get('iter'), seed=meta.get('seed', 0))
+    for name, value in numbers.items():
+        try:
+            check_integer(name, value, 0, 2**32 - 1 if name == 'seed' else sys.maxsize)
+        except UserError as error:
+            raise UserError(f'{path} holds no training: its {error}') from error
+    return content
 
 
 def resume_with_clear_errors(runner: Runner) -> None:
-    """Have a runner say in one line why it cannot resume a checkpoint.
+    """Let a runner report in one line why it cannot resume a checkpoint.
 
     Args:
-        runner (Runner): The runner; the error of its ``resume`` becomes a `UserError`.
+        runner (Runner): The runner. An error of its method ``resume`` becomes a `UserError`.
     """
     resume = runner.resume
 
-    def plainly(path: str, *args: Any, **kwargs: Any) -> None:
+    def resume_or_report(path: str, *args: Any, **kwargs: Any) -> None:
         try:
             resume(path, *args, **kwargs)
         except UserError:
             raise
-        except Exception as error:  # what mmengine and torch say of another optimizer, say
-            reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        except Exception as error:  # mmengine and torch raise anything, such as a KeyError
             raise UserError(
-                f'{path} cannot be resumed with this config ({reason:.200}): resume with the '
-                'config that it was started with'
+                f'{path} cannot be resumed with this config ({one_line(error):.200}): resume with '
+                'the config that it was started with'
             ) from error
 
-    runner.resume = plainly
+    runner.resume = resume_or_report

@@ -19,7 +19,7 @@ from nst_det.errors import UserError
 @pytest.fixture
 def student(distilled):
     cfg, checkpoint = distilled()
-    student = load_student(plain_config(cfg), checkpoint)
+    student, _ = load_student(plain_config(cfg), checkpoint)
     student.roi_head.bbox_head.fc_cls.weight.data.mul_(0.2)  # where scores are 1.0, they are equal
     return student
 

@@ -26,10 +26,10 @@ def export(tmp_path):
     def write(cfg, checkpoint, fuse=False):
         files = StudentFiles(tmp_path / 'student.pth')
         plain = plain_config(cfg)
-        student = load_student(plain, checkpoint)
+        student, meta = load_student(plain, checkpoint)
         if fuse:
             fuse_batch_norms(student)
-        write_student(student, plain, checkpoint, files)
+        write_student(student, plain, meta, files)
         return files
 
     return write

@@ -15,9 +15,10 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from nst_det.errors import UserError
-from nst_det.fileio import checkpoint
-from nst_det.fileio.checkpoint import TRUST_OPTION, load_file, local_file
+from nst_det.fileio import trusted
+from nst_det.fileio.checkpoint import load_file, local_file
 from nst_det.fileio.state_dict import read_checkpoint, read_state_dict
+from nst_det.fileio.trusted import TRUST_OPTION, trust
 
 WEIGHTS = {'layer.weight': torch.arange(6.0).view(2, 3)}
 
@@ -139,10 +140,10 @@ def test_the_line_says_what_is_wrong(tmp_path, name, said):
 
 
 def test_only_a_file_that_is_trusted_by_name_runs_what_it_holds(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, '_trusted', set())
+    monkeypatch.setattr(trusted, '_trusted', set())
     for name in ('mine.pth', 'other.pth'):
         torch.save(dict(WEIGHTS, code=Touch(tmp_path / f'{name}.ran')), tmp_path / name)
-    checkpoint.trust([str(tmp_path / 'mine.pth')])
+    trust([str(tmp_path / 'mine.pth')])
     load_file(str(tmp_path / 'mine.pth'))
     assert (tmp_path / 'mine.pth.ran').exists()
     with pytest.raises(UserError, match='refused'):
@@ -152,7 +153,7 @@ def test_only_a_file_that_is_trusted_by_name_runs_what_it_holds(tmp_path, monkey
 
 def test_a_trusted_file_has_to_be_there(tmp_path):
     with pytest.raises(UserError, match=f'{TRUST_OPTION} none.pth: there is no such file'):
-        checkpoint.trust(['none.pth'])
+        trust(['none.pth'])
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_the_sha256_that_is_given_is_checked_and_a_wrong_file_is_not_kept(web):
         read_checkpoint(url, 'deadbeef')
     assert not kept(web)
     read_checkpoint(url, right[:8])
-    with pytest.raises(UserError, match='it was kept from http'):
+    with pytest.raises(UserError, match='it was downloaded from http'):
         read_checkpoint(url, 'deadbeef')
     assert read_checkpoint(url, right)
 

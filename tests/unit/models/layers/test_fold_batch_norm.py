@@ -92,7 +92,7 @@ def test_a_fused_batch_norm_scales_by_one():
 
 def test_all_of_a_faster_rcnn_on_inception_bn_is_fused(distilled):
     cfg, checkpoint = distilled()
-    student = load_student(plain_config(cfg), checkpoint)
+    student, _ = load_student(plain_config(cfg), checkpoint)
     keys = {key: value.shape for key, value in student.state_dict().items()}
     assert fuse_batch_norms(student) == (69, 69)
     assert {key: value.shape for key, value in student.state_dict().items()} == keys
