@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from locations import ROOT
+from warm_python import __file__ as WARM_PYTHON
 from warm_python import write_client
 
 from nst_det.datasets import make_shapes_devkit
@@ -26,6 +27,7 @@ COPIED = [
         'tests/fuzz/fuzz_readers.py',
         'tests/conftest.py',
         'tests/locations.py',
+        'tests/warm_python.py',
         'tests/tools/test_package.py',
     ),
 ]
@@ -143,10 +145,11 @@ class SmallCheckout:
         address = self.folder / '.python'
         python = programs / 'python'
         write_client(python, address)
-        for name in ('pytest', 'ruff', 'mypy', 'tensorboard', 'wandb'):
+        for name in ('ruff', 'mypy', 'tensorboard', 'wandb'):
             (programs / name).symlink_to(Path(sys.executable).with_name(name))
         started = {
             'torchrun': f'#!/bin/sh\nexec {python} -m torch.distributed.run "$@"\n',
+            'pytest': f'#!/bin/sh\nexec {python} -m pytest "$@"\n',
             'nst_det': f'#!/bin/sh\nexec {python} -m nst_det "$@"\n',
             'pip': f'#!/bin/sh\nexec {sys.executable} -m pip "$@"\n',
             'srun': SRUN,
@@ -163,7 +166,7 @@ class SmallCheckout:
             'MPLBACKEND': 'Agg',
         }
         self.environment.pop('PYTEST_CURRENT_TEST', None)
-        server = [sys.executable, str(Path(__file__).with_name('warm_python.py'))]
+        server = [sys.executable, WARM_PYTHON]
         self.log = (self.folder / '.python.log').open('w')
         self.server = subprocess.Popen(
             [*server, str(address), 'nst_det', str(python)],
