@@ -1,4 +1,4 @@
-"""Reading what ``tools/test.py --out`` wrote, without running what a pickle may say."""
+"""Reading the predictions that ``tools/test.py --out`` wrote, without running code of a pickle."""
 
 import io
 import pickle
@@ -9,18 +9,20 @@ from typing import Any
 
 import torch
 
-from nst_det.errors import UserError
+from nst_det.errors import UserError, one_line
+
+REQUIRED = {'bboxes', 'labels', 'scores'}
 
 _rebuild_tensor = torch._utils._rebuild_tensor_v2
 
 
 def _storage(content: bytes) -> Any:
-    """In the name of torch's ``_load_from_bytes``, which would run code."""
+    """Replace ``_load_from_bytes`` of torch, which would run code."""
     return torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)
 
 
 def _latin1(text: str, encoding: str = 'latin1') -> bytes:
-    """In the name of ``_codecs.encode``, as bytes are pickled."""
+    """Replace ``_codecs.encode``, which pickles of bytes call."""
     return text.encode('latin1')
 
 
@@ -33,6 +35,8 @@ _ALLOWED = {
 
 
 class _Unpickler(pickle.Unpickler):
+    """An unpickler that builds tensors and plain values and refuses everything else."""
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[f'{module}.{name}']
@@ -41,29 +45,27 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_predictions(file: Path) -> dict[str, dict]:
-    """Read a detector's predictions; nothing but tensors and plain values is ever made of them.
+    """Read the predictions of a detector; only tensors and plain values are built.
 
     Args:
-        file (Path): What ``tools/test.py --out`` wrote.
+        file (Path): The file that ``tools/test.py --out`` wrote.
 
     Returns:
         dict[str, dict]: By image id, ``bboxes`` `(n, 4)` in pixels, ``labels`` and ``scores``
         `(n,)`, and whatever else the detector predicts.
 
     Raises:
-        UserError: Where it is no such file.
+        UserError: If the file is not one that ``tools/test.py --out`` wrote.
     """
     try:
         samples = _Unpickler(io.BytesIO(file.read_bytes())).load()
-        found = {sample['img_id']: sample['pred_instances'] for sample in samples}
-        for instances in found.values():
-            if not isinstance(instances, Mapping) or not {'bboxes', 'labels', 'scores'} <= set(
-                instances
-            ):
+        predictions = {sample['img_id']: sample['pred_instances'] for sample in samples}
+        for instances in predictions.values():
+            if not isinstance(instances, Mapping) or not set(instances) >= REQUIRED:
                 raise ValueError('an image has no bboxes, labels and scores')
-    except Exception as error:  # there is no end to what unpickling another kind of file raises
-        reason = ' '.join(str(error).split()) or type(error).__name__
+    except Exception as error:  # unpickling a file of another kind can raise anything
+        reason = one_line(error, with_type=False)
         raise UserError(
-            f'{file} is not what tools/test.py --out writes ({reason}): test again'
+            f'{file} is not a file of tools/test.py --out ({reason}): test again'
         ) from error
-    return found
+    return predictions

@@ -1,4 +1,4 @@
-"""How well detections fit the ground truth: by class over a test set, and image by image."""
+"""The quality of detections: curves and AP by class over a test set, and F1 by image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,23 @@ from mmdet.datasets import BaseDetDataset
 from mmdet.evaluation import bbox_overlaps
 
 from nst_det.errors import UserError
-from nst_det.evaluation import eval_voc_map
+from nst_det.evaluation.functional.mean_ap import eval_voc_map
 
-MOST_POINTS = 400  # of a curve
+MAX_POINTS = 400  # of a curve
 
 
 @dataclass
 class ClassQuality:
-    """The detections of one class.
+    """The quality of the detections of one class.
 
     Args:
         name (str): The class.
-        ap (float): Average precision, 0 to 1; nan where the test set has no object of the class.
-        objects (int): Objects of the class in the test set.
-        detections (int): Detections of it.
-        recall (list[float]): The curve's recalls, ascending.
-        precision (list[float]): The precision at each of them.
+        ap (float): The average precision at IoU 0.50, 0 to 1; NaN if the test set has no object of
+            the class.
+        objects (int): The number of objects in the test set.
+        detections (int): The number of detections.
+        recall (list[float]): The recall along the curve, ascending.
+        precision (list[float]): The precision at each recall.
     """
 
     name: str
@@ -35,14 +36,14 @@ class ClassQuality:
 
 
 def ground_truth(dataset: BaseDetDataset) -> dict[str, dict]:
-    """The annotations of a test set.
+    """Read the annotations of a test set.
 
     Args:
         dataset (BaseDetDataset): The test set.
 
     Returns:
-        dict[str, dict]: By image id: ``path``, and ``bboxes`` `(n, 4)`, ``labels`` and ``ignored``
-        `(n,)` as arrays; what is ignored (difficult, crowd) counts neither for nor against.
+        dict[str, dict]: By image id: ``path``, and the arrays ``bboxes`` `(n, 4)`, ``labels`` and
+        ``ignored`` `(n,)`. Ignored objects (difficult, crowd) and their detections do not count.
     """
     truth = {}
     for i in range(len(dataset)):
@@ -50,9 +51,9 @@ def ground_truth(dataset: BaseDetDataset) -> dict[str, dict]:
         objects = info['instances']
         truth[info['img_id']] = dict(
             path=info['img_path'],
-            bboxes=np.array([one['bbox'] for one in objects], np.float32).reshape(-1, 4),
-            labels=np.array([one['bbox_label'] for one in objects], np.int64),
-            ignored=np.array([one.get('ignore_flag', 0) for one in objects], bool),
+            bboxes=np.array([obj['bbox'] for obj in objects], np.float32).reshape(-1, 4),
+            labels=np.array([obj['bbox_label'] for obj in objects], np.int64),
+            ignored=np.array([obj.get('ignore_flag', 0) for obj in objects], bool),
         )
     return truth
 
@@ -63,21 +64,21 @@ def quality_by_class(
     classes: Sequence[str],
     eval_mode: str,
 ) -> list[ClassQuality]:
-    """Average precision and precision–recall curve of every class at IoU 0.5, as VOC counts.
+    """Compute the average precision and the curve of every class by VOC, at IoU 0.50.
 
     Args:
-        truth (Mapping[str, dict]): See :func:`ground_truth`.
-        predictions (Mapping[str, dict]): Predictions by image id.
+        truth (Mapping[str, dict]): The annotations, see :func:`ground_truth`.
+        predictions (Mapping[str, dict]): The predictions by image id.
         classes (Sequence[str]): The classes.
         eval_mode (str): ``'11points'`` or ``'area'``.
 
     Returns:
-        list[ClassQuality]: One per class.
+        list[ClassQuality]: The quality of each class.
 
     Raises:
-        UserError: Where the predictions are not of this test set.
+        UserError: If the predictions lack an image of this test set.
     """
-    missing = [one for one in truth if one not in predictions]
+    missing = [image for image in truth if image not in predictions]
     if missing:
         raise UserError(
             f'the predictions are of another test set: image {missing[0]} is not among them'
@@ -93,21 +94,21 @@ def quality_by_class(
                 labels_ignore=objects['labels'][ignored],
             )
         )
-        found = predictions[image]
-        detections.append({key: found[key].numpy() for key in ('bboxes', 'labels', 'scores')})
+        predicted = predictions[image]
+        detections.append({key: predicted[key].numpy() for key in ('bboxes', 'labels', 'scores')})
     _, by_class = eval_voc_map(detections, annotations, len(classes), eval_mode=eval_mode)
     qualities = []
-    for name, one in zip(classes, by_class):
-        recall, precision = np.atleast_1d(one['recall']), np.atleast_1d(one['precision'])
-        kept = np.unique(np.linspace(0, len(recall) - 1, MOST_POINTS).round().astype(int))
+    for name, result in zip(classes, by_class):
+        recall, precision = result['recall'], result['precision']
+        kept = np.unique(np.linspace(0, len(recall) - 1, MAX_POINTS).round().astype(int))
         kept = kept if len(recall) else kept[:0]
-        num_objects = int(one['num_gts'])
+        num_objects = int(result['num_gts'])
         qualities.append(
             ClassQuality(
                 name=name,
-                ap=float(one['ap']) if num_objects else float('nan'),
+                ap=float(result['ap']) if num_objects else float('nan'),
                 objects=num_objects,
-                detections=int(one['num_dets']),
+                detections=int(result['num_dets']),
                 recall=recall[kept].tolist(),
                 precision=precision[kept].tolist(),
             )
@@ -116,23 +117,23 @@ def quality_by_class(
 
 
 def judge(
-    objects: Mapping[str, np.ndarray], found: Mapping, threshold: float
+    objects: Mapping[str, np.ndarray], predicted: Mapping, threshold: float
 ) -> dict[int, bool | None]:
-    """Which of the detections on one image are right.
+    """Judge the detections on one image.
 
-    A detection is right where it overlaps an object of its class that no better one has taken by an
-    IoU of at least 0.5. Detections on ignored objects do not count.
+    A detection is right if it overlaps an object of its class by an IoU of at least 0.50, and no
+    detection of a higher score has found that object. Detections of ignored objects do not count.
 
     Args:
-        objects (Mapping[str, np.ndarray]): The image's entry of :func:`ground_truth`.
-        found (Mapping): Its predictions.
-        threshold (float): Detections below this score are left out.
+        objects (Mapping[str, np.ndarray]): The annotations of the image, see :func:`ground_truth`.
+        predicted (Mapping): The predictions for the image.
+        threshold (float): Detections with a lower score are left out.
 
     Returns:
-        dict[int, bool or None]: By the detection's place among the predictions, the surest first:
-        True where it is right, False where it is wrong, None where it does not count.
+        dict[int, bool or None]: By the index of the detection in the predictions, sorted by falling
+        score: True if it is right, False if it is wrong, None if it does not count.
     """
-    boxes, labels, scores = (found[key].numpy() for key in ('bboxes', 'labels', 'scores'))
+    boxes, labels, scores = (predicted[key].numpy() for key in ('bboxes', 'labels', 'scores'))
     order = np.argsort(-scores, kind='stable')
     order = order[scores[order] >= threshold]
     ignored = objects['ignored']
@@ -151,18 +152,19 @@ def judge(
     return verdicts
 
 
-def image_score(objects: Mapping[str, np.ndarray], found: Mapping, threshold: float) -> float:
-    """F1 of the detections on one image: 1 where each object is found once and nothing else is.
+def image_score(objects: Mapping[str, np.ndarray], predicted: Mapping, threshold: float) -> float:
+    """Compute F1 on one image: 1 if every object is found once and nothing else is found.
 
     Args:
-        objects (Mapping[str, np.ndarray]): The image's entry of :func:`ground_truth`.
-        found (Mapping): Its predictions.
-        threshold (float): Detections below this score are left out.
+        objects (Mapping[str, np.ndarray]): The annotations of the image, see :func:`ground_truth`.
+        predicted (Mapping): The predictions for the image.
+        threshold (float): Detections with a lower score are left out.
 
     Returns:
-        float: 2 · right / (objects + detections), 0 to 1; 1 where there is neither: see
-        :func:`judge`.
+        float: 2 · right / (objects + detections), 0 to 1, with the right detections of
+        :func:`judge`; 1 if there is neither an object nor a detection.
     """
-    counted = [one for one in judge(objects, found, threshold).values() if one is not None]
+    verdicts = judge(objects, predicted, threshold).values()
+    counted = [verdict for verdict in verdicts if verdict is not None]
     total = int((~objects['ignored']).sum()) + len(counted)
     return 2 * sum(counted) / total if total else 1.0

@@ -1,4 +1,4 @@
-"""VOC's metric, as the challenges define it."""
+"""The metric of the PASCAL VOC challenges."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,22 @@ from nst_det.evaluation.functional.mean_ap import eval_voc_map
 
 @METRICS.register_module()
 class VOCDevkitMetric(VOCMetric):
-    """mmdet's ``VOCMetric`` with the AP of :func:`eval_voc_map`, and with each class's in the log.
+    """``VOCMetric`` of mmdet with the AP of :func:`eval_voc_map`, and the AP of each class.
 
-    Its arguments, its table and its keys are those of ``VOCMetric``; besides, ``AP/<class>`` is the
-    AP of each class that has objects, averaged over ``iou_thrs``. ``metric='recall'`` and
-    ``scale_ranges``, which are no part of VOC's protocol, are computed by mmdet.
+    It takes the arguments of ``VOCMetric``, logs the same table and returns the same keys. It also
+    returns ``AP/<class>``, the mean AP over ``iou_thrs`` of each class that has objects.
+    ``metric='recall'`` and ``scale_ranges``, which VOC does not define, are computed by mmdet.
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the boxes, labels and scores of some images.
+        """Store the boxes, labels and scores of a batch.
 
         Args:
-            data_batch (dict): What the data loader gave; it is not looked at.
+            data_batch (dict): The batch of the data loader. Not used.
             data_samples (Sequence[dict]): Per image ``gt_instances``, ``ignored_instances`` and
                 ``pred_instances``.
         """
-        if self._is_mmdets:
+        if self._computed_by_mmdet:
             return super().process(data_batch, data_samples)
         for sample in data_samples:
             objects, difficult = sample['gt_instances'], sample['ignored_instances']
@@ -39,47 +39,54 @@ class VOCDevkitMetric(VOCMetric):
                 bboxes_ignore=_array(difficult['bboxes']),
                 labels_ignore=_array(difficult['labels']),
             )
-            found = sample['pred_instances']
-            detections = {key: _array(found[key]) for key in ('bboxes', 'labels', 'scores')}
+            predicted = sample['pred_instances']
+            detections = {key: _array(predicted[key]) for key in ('bboxes', 'labels', 'scores')}
             self.results.append((annotation, detections))
 
     def compute_metrics(self, results: list) -> dict:
-        """Compute the metrics of all images.
+        """Compute the metrics over all images.
 
         Args:
-            results (list): What ``process`` made of them.
+            results (list): The annotation and the detections of each image.
 
         Returns:
-            dict: ``mAP``, ``AP50`` (for each of ``iou_thrs``) and ``AP/<class>``, from 0 to 1.
+            dict: ``mAP``, the AP at each of ``iou_thrs`` (``AP50`` for 0.5, ``AP62.5`` for 0.625),
+            and ``AP/<class>``, from 0 to 1.
         """
-        if self._is_mmdets:
+        if self._computed_by_mmdet:
             return super().compute_metrics(results)
         logger = MMLogger.get_current_instance()
         annotations, detections = zip(*results)
         names = self.dataset_meta['classes']
-        means: dict[str, float] = {}
-        by_name: dict[str, list[float]] = {}
+        means: list[float] = []
+        aps_of_class: dict[str, list[float]] = {}
         for iou_thr in self.iou_thrs:
             mean, classes = eval_voc_map(
                 detections, annotations, len(names), iou_thr, self.eval_mode
             )
             logger.info(f'\n{"-" * 15}iou_thr: {iou_thr}{"-" * 15}')
             print_map_summary(mean, classes, names, logger=logger)
-            means[f'AP{int(iou_thr * 100):02d}'] = mean
-            for name, one in zip(names, classes):
-                if one['num_gts']:
-                    by_name.setdefault(f'AP/{name}', []).append(one['ap'])
+            means.append(mean)
+            for name, result in zip(names, classes):
+                if result['num_gts']:
+                    aps_of_class.setdefault(f'AP/{name}', []).append(result['ap'])
         return {
-            'mAP': sum(means.values()) / len(means),
-            **means,
-            **{name: sum(aps) / len(aps) for name, aps in by_name.items()},
+            'mAP': sum(means) / len(means),
+            **{_ap_key(iou_thr): mean for iou_thr, mean in zip(self.iou_thrs, means)},
+            **{key: sum(aps) / len(aps) for key, aps in aps_of_class.items()},
         }
 
     @property
-    def _is_mmdets(self) -> bool:
+    def _computed_by_mmdet(self) -> bool:
         return self.metric != 'mAP' or self.scale_ranges is not None
 
 
+def _ap_key(iou_thr: float) -> str:
+    """The key of the AP at a threshold: the threshold in percent, with at least two digits."""
+    percent = f'{100 * iou_thr:.6g}'  # int() would give 56 for 0.57
+    return f'AP{percent.zfill(2)}'
+
+
 def _array(tensor: Tensor) -> np.ndarray:
-    """Copied, as a tensor of a data worker keeps a file open while it lives."""
+    """Copy a tensor, because a tensor of a data worker keeps a file open while it exists."""
     return tensor.cpu().numpy().copy()

@@ -1,20 +1,20 @@
-"""VOC2007's protocol once more, as its development kit's description reads: slow, plain, our judge.
+"""A second, slow implementation of the VOC2007 protocol, written from the devkit's description.
 
-It shares nothing with the package: lists, loops and whole numbers. What the description leaves
-open is the order of equal scores (here the detections' own) and of two objects that a detection
-overlaps alike (here the first, the ordinary before the difficult).
+It shares nothing with the package: lists, loops and integers. The description does not define the
+order of equal scores (here the order of the detections) and which of two objects counts that a
+detection overlaps equally (here the first, with ordinary objects before difficult ones).
 """
 
 
-def overlap(box, other):
+def overlap(box, truth):
     """Intersection over union of two boxes (x1, y1, x2, y2) whose corners are pixels."""
-    width = min(box[2], other[2]) - max(box[0], other[0]) + 1
-    height = min(box[3], other[3]) - max(box[1], other[1]) + 1
+    width = min(box[2], truth[2]) - max(box[0], truth[0]) + 1
+    height = min(box[3], truth[3]) - max(box[1], truth[1]) + 1
     if width <= 0 or height <= 0:
         return 0.0
     area = (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
-    other_area = (other[2] - other[0] + 1) * (other[3] - other[1] + 1)
-    return width * height / (area + other_area - width * height)
+    truth_area = (truth[2] - truth[0] + 1) * (truth[3] - truth[1] + 1)
+    return width * height / (area + truth_area - width * height)
 
 
 def average_precision(detections, objects):
@@ -27,15 +27,15 @@ def average_precision(detections, objects):
     curve = []
     right = wrong = 0
     for image, _, box in sorted(detections, key=lambda detection: -detection[1]):
-        best, which = 0.0, None
+        best, matched = 0.0, None
         for number, (truth, _) in enumerate(objects.get(image, [])):
             if overlap(box, truth) > best:
-                best, which = overlap(box, truth), number
-        if which is not None and best >= 0.5:
-            if objects[image][which][1]:
+                best, matched = overlap(box, truth), number
+        if matched is not None and best >= 0.5:
+            if objects[image][matched][1]:
                 continue
-            if (image, which) not in taken:
-                taken.add((image, which))
+            if (image, matched) not in taken:
+                taken.add((image, matched))
                 right += 1
             else:
                 wrong += 1

@@ -1,4 +1,4 @@
-"""How well detections fit."""
+"""The quality of detections: right and wrong ones, and F1 by image."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ SQUARES = dict(
 )
 
 
-def found(*detections):
-    """Detections (which square, label, score)."""
+def predict(*detections):
+    """Predictions, each given as (square, label, score)."""
     return dict(
-        bboxes=torch.from_numpy(SQUARES['bboxes'][[one[0] for one in detections]]),
-        labels=torch.tensor([one[1] for one in detections], dtype=torch.long),
-        scores=torch.tensor([one[2] for one in detections]),
+        bboxes=torch.from_numpy(SQUARES['bboxes'][[square for square, _, _ in detections]]),
+        labels=torch.tensor([label for _, label, _ in detections], dtype=torch.long),
+        scores=torch.tensor([score for _, _, score in detections]),
     )
 
 
@@ -30,22 +30,22 @@ def found(*detections):
         ([(0, 0, 0.9), (1, 1, 0.2)], 2 / 3),  # below the threshold
         ([(0, 0, 0.9), (0, 0, 0.8), (1, 1, 0.9)], 4 / 5),  # found twice
         ([(0, 1, 0.9), (1, 1, 0.9)], 1 / 2),  # of another class
-        ([(0, 0, 0.9), (1, 1, 0.9), (2, 1, 0.9)], 1),  # an ignored one
+        ([(0, 0, 0.9), (1, 1, 0.9), (2, 1, 0.9)], 1),  # an ignored object
         ([], 0),
     ],
 )
 def test_f1_counts_each_object_once(detections, score):
-    assert image_score(SQUARES, found(*detections), 0.3) == pytest.approx(score)
+    assert image_score(SQUARES, predict(*detections), 0.3) == pytest.approx(score)
 
 
-def test_each_detection_is_right_wrong_or_does_not_count():
+def test_a_detection_is_right_or_wrong_or_does_not_count():
     # The second finds again what the first has found, the third is on an ignored object, the
     # fourth of another class, the last below the threshold.
-    detections = found((0, 0, 0.9), (0, 0, 0.8), (2, 1, 0.7), (1, 0, 0.6), (1, 1, 0.1))
+    detections = predict((0, 0, 0.9), (0, 0, 0.8), (2, 1, 0.7), (1, 0, 0.6), (1, 1, 0.1))
     assert judge(SQUARES, detections, 0.3) == {0: True, 1: False, 2: None, 3: False}
 
 
-def test_nothing_found_where_nothing_is_is_right():
+def test_f1_without_objects_is_1_without_detections_and_0_with_one():
     empty = {key: value[:0] for key, value in SQUARES.items()}
-    assert image_score(empty, found(), 0.3) == 1
-    assert image_score(empty, found((0, 0, 0.9)), 0.3) == 0
+    assert image_score(empty, predict(), 0.3) == 1
+    assert image_score(empty, predict((0, 0, 0.9)), 0.3) == 0

@@ -1,4 +1,4 @@
-"""VOC's AP against the protocol written once more, and against mmdet's."""
+"""The AP of VOC against a second implementation of the protocol, and against mmdet."""
 
 import importlib.util
 import tarfile
@@ -19,7 +19,7 @@ official = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(official)
 
 
-def random_set(rng, images=None, classes=3, whole=True, levels=12):
+def random_set(rng, images=None, classes=3, integers=True, levels=12):
     """Objects and detections near them; few distinct scores and corners, so that ties abound."""
     images = images or rng.integers(1, 8)
     detections, annotations = [], []
@@ -39,7 +39,7 @@ def random_set(rng, images=None, classes=3, whole=True, levels=12):
         )
         near = boxes[rng.integers(0, count, rng.integers(0, 9))] if count else boxes
         near = near + rng.integers(-2, 3, near.shape)
-        if not whole:
+        if not integers:
             near = near + rng.random(near.shape)
         scores = rng.integers(0, levels, len(near)) / levels
         detections.append(
@@ -52,24 +52,24 @@ def random_set(rng, images=None, classes=3, whole=True, levels=12):
     return detections, annotations, classes
 
 
-def judged(detections, annotations, classes):
-    """The judge's AP by class."""
+def official_aps(detections, annotations, classes):
+    """The AP by class of the second implementation."""
     aps = []
     for label in range(classes):
         found = [
             (image, float(score), [float(side) for side in box])
-            for image, one in enumerate(detections)
-            for box, kind, score in zip(one['bboxes'], one['labels'], one['scores'])
+            for image, detected in enumerate(detections)
+            for box, kind, score in zip(detected['bboxes'], detected['labels'], detected['scores'])
             if kind == label
         ]
         objects = {
             image: [
                 ([float(side) for side in box], hard)
                 for key, hard in (('', False), ('_ignore', True))
-                for box, kind in zip(one[f'bboxes{key}'], one[f'labels{key}'])
+                for box, kind in zip(annotated[f'bboxes{key}'], annotated[f'labels{key}'])
                 if kind == label
             ]
-            for image, one in enumerate(annotations)
+            for image, annotated in enumerate(annotations)
         }
         aps.append(official.average_precision(found, objects))
     return aps
@@ -77,19 +77,19 @@ def judged(detections, annotations, classes):
 
 def differences(detections, annotations, classes):
     mean, results = eval_voc_map(detections, annotations, classes)
-    aps = judged(detections, annotations, classes)
-    assert [one['num_gts'] > 0 for one in results] == [ap is not None for ap in aps]
-    counted = [(one['ap'], ap) for one, ap in zip(results, aps) if ap is not None]
+    aps = official_aps(detections, annotations, classes)
+    assert [result['num_gts'] > 0 for result in results] == [ap is not None for ap in aps]
+    counted = [(result['ap'], ap) for result, ap in zip(results, aps) if ap is not None]
     expected = np.mean([ap for _, ap in counted]) if counted else 0
     return [abs(ap - other) for ap, other in counted] + [abs(mean - expected)]
 
 
-def mmdets(detections, annotations, classes):
-    rows = [np.hstack([one['bboxes'], one['scores'][:, None]]) for one in detections]
+def mmdet_map(detections, annotations, classes):
+    rows = [np.hstack([detected['bboxes'], detected['scores'][:, None]]) for detected in detections]
     return eval_map(
         [
-            [boxes[one['labels'] == label] for label in range(classes)]
-            for boxes, one in zip(rows, detections)
+            [boxes[detected['labels'] == label] for label in range(classes)]
+            for boxes, detected in zip(rows, detections)
         ],
         annotations,
         iou_thr=0.5,
@@ -100,34 +100,36 @@ def mmdets(detections, annotations, classes):
     )
 
 
-@pytest.mark.parametrize('whole', [True, False], ids=['whole pixels', 'parts of pixels'])
-def test_it_is_the_protocols_on_random_detections(whole):
-    rng = np.random.default_rng(whole)
+@pytest.mark.parametrize('integers', [True, False], ids=['integer corners', 'decimal corners'])
+def test_ap_equals_the_protocol_on_random_detections(integers):
+    rng = np.random.default_rng(integers)
     for _ in range(1000):
-        assert max(differences(*random_set(rng, whole=whole))) < 1e-9
+        assert max(differences(*random_set(rng, integers=integers))) < 1e-9
 
 
 @pytest.mark.slow
-def test_it_is_the_protocols_on_many_more():
+def test_ap_equals_the_protocol_on_many_more_random_detections():
     rng = np.random.default_rng(2)
     for i in range(20000):
-        assert max(differences(*random_set(rng, whole=bool(i % 2)))) < 1e-9
+        assert max(differences(*random_set(rng, integers=bool(i % 2)))) < 1e-9
 
 
-def test_it_is_mmdets_where_nothing_ties_and_no_recall_is_a_tenth():
+def test_ap_equals_that_of_mmdet_without_ties_and_recalls_of_a_tenth():
     rng = np.random.default_rng(3)
     compared = 0
     while compared < 40:
-        made = random_set(rng, images=1, classes=1, whole=False, levels=10**6)
+        made = random_set(rng, images=1, classes=1, integers=False, levels=10**6)
         mean, classes = eval_voc_map(*made)
-        if any(one['num_gts'] % 10 == 0 for one in classes):
+        if any(result['num_gts'] % 10 == 0 for result in classes):
             continue
-        theirs, their_classes = mmdets(*made)
-        assert mean == pytest.approx(theirs, abs=1e-6)
-        for one, their in zip(classes, their_classes):
-            assert (one['num_gts'], one['num_dets']) == (their['num_gts'], their['num_dets'])
-            np.testing.assert_allclose(one['recall'], their['recall'], atol=1e-6)
-            np.testing.assert_allclose(one['precision'], their['precision'], atol=1e-6)
+        expected, expected_classes = mmdet_map(*made)
+        assert mean == pytest.approx(expected, abs=1e-6)
+        for result, wanted in zip(classes, expected_classes):
+            assert (
+                result['num_gts'] == wanted['num_gts'] and result['num_dets'] == wanted['num_dets']
+            )
+            np.testing.assert_allclose(result['recall'], wanted['recall'], atol=1e-6)
+            np.testing.assert_allclose(result['precision'], wanted['precision'], atol=1e-6)
         compared += 1
 
 
@@ -142,21 +144,21 @@ def test_three_of_ten_objects_reach_the_recall_of_three_tenths():
     found = dict(bboxes=boxes[:3], labels=np.zeros(3, int), scores=np.array([0.9, 0.8, 0.7]))
     mean, _ = eval_voc_map([found], [annotation], 1)
     assert mean == pytest.approx(4 / 11, abs=1e-12)
-    assert mmdets([found], [annotation], 1)[0] != pytest.approx(4 / 11, abs=0.01)
+    assert mmdet_map([found], [annotation], 1)[0] != pytest.approx(4 / 11, abs=0.01)
 
 
-def test_the_area_mode_is_the_area_under_the_curves_envelope():
+def test_ap_by_area_is_the_area_under_the_interpolated_curve():
     rng = np.random.default_rng(4)
     for _ in range(50):
-        _, (one,) = eval_voc_map(*random_set(rng, classes=1), eval_mode='area')
+        _, (result,) = eval_voc_map(*random_set(rng, classes=1), eval_mode='area')
         area, last = 0.0, 0.0
-        for i, recall in enumerate(one['recall']):
-            area += (recall - last) * max(one['precision'][i:])
+        for i, recall in enumerate(result['recall']):
+            area += (recall - last) * max(result['precision'][i:])
             last = recall
         assert one['ap'] == pytest.approx(area, abs=1e-12)
 
 
-def test_without_detections_or_objects_it_is_0():
+def test_ap_without_detections_and_objects_is_0():
     nothing = dict(
         bboxes=np.zeros((0, 4)),
         labels=np.zeros(0, int),
@@ -207,9 +209,9 @@ def genuine(shared):
 
 
 def detections_near(annotations, rng):
-    """What a middling detector finds: objects more or less, twice, and things that are none."""
+    """The detections of a mediocre detector: shifted, repeated and wrong boxes."""
     detections = []
-    for one in annotations:
+    for annotation in annotations:
         boxes = np.concatenate([one['bboxes'], one['bboxes_ignore']])
         labels = np.concatenate([one['labels'], one['labels_ignore']])
         pick = rng.integers(0, len(boxes), 2 * len(boxes))
@@ -221,7 +223,7 @@ def detections_near(annotations, rng):
     return detections
 
 
-def test_it_is_the_protocols_on_the_genuine_annotations(genuine):
+def test_ap_equals_the_protocol_on_the_genuine_annotations(genuine):
     assert len(genuine) == 4952
     assert sum(len(one['bboxes']) for one in genuine) == 12032
     detections = detections_near(genuine, np.random.default_rng(5))

@@ -1,4 +1,4 @@
-"""How sure a gain over the baseline is."""
+"""The paired t-test of a gain over a baseline."""
 
 import math
 
@@ -10,7 +10,7 @@ from nst_det.errors import UserError
 from nst_det.evaluation import paired_gain
 
 
-def test_three_seeds_by_hand():
+def test_the_interval_of_three_seeds_is_that_computed_by_hand():
     # Differences 1, 2 and 3: mean 2, std 1, and t = 4.302652729911275 of 2 degrees of freedom.
     gain = paired_gain([11.0, 22.0, 33.0], [10.0, 20.0, 30.0])
     half = 4.302652729911275 / math.sqrt(3)
@@ -19,7 +19,7 @@ def test_three_seeds_by_hand():
     assert gain.verdict == 'not distinguishable from the baseline'
 
 
-def test_two_seeds_have_cauchys_quantiles():
+def test_the_interval_of_two_seeds_has_the_quantiles_of_cauchy():
     # With one degree of freedom, t is tan(π · 0.95 / 2).
     gain = paired_gain([3.0, 5.0], [1.0, 1.0])
     half = math.tan(math.pi * 0.475) * math.sqrt(2) / math.sqrt(2)
@@ -28,7 +28,7 @@ def test_two_seeds_have_cauchys_quantiles():
 
 @pytest.mark.parametrize('seed', range(5))
 @pytest.mark.parametrize('confidence', [0.8, 0.95, 0.99])
-def test_the_interval_holds_zero_just_when_the_t_test_does_not_reject(seed, confidence):
+def test_the_interval_contains_zero_exactly_if_the_t_test_does_not_reject(seed, confidence):
     rng = np.random.default_rng(seed)
     baseline = rng.normal(20, 3, 6)
     method = baseline + rng.normal(1, 1.5, 6)
@@ -38,7 +38,7 @@ def test_the_interval_holds_zero_just_when_the_t_test_does_not_reject(seed, conf
     assert gain.distinguishable == (test.pvalue < 1 - confidence)
 
 
-def test_the_interval_holds_the_true_gain_as_often_as_it_says():
+def test_the_interval_contains_the_true_gain_in_95_percent_of_cases():
     rng = np.random.default_rng(0)
     baseline = rng.normal(20, 3, (2000, 5))
     method = baseline + rng.normal(1, 1.5, (2000, 5))
@@ -58,18 +58,25 @@ def test_the_verdict_in_plain_words(method, verdict):
     assert paired_gain(method, [1.0, 2.0, 3.0]).verdict == verdict
 
 
-def test_one_seed_gives_no_interval():
+def test_the_gain_of_one_seed_has_no_interval():
     gain = paired_gain([30.0], [20.0])
     assert (gain.mean, gain.interval, gain.p_value) == (10, None, None)
     assert not gain.distinguishable
-    assert 'no interval can be had' in gain.verdict
+    assert 'no interval' in gain.verdict
 
 
-def test_values_that_do_not_pair_up_are_refused():
+def test_paired_gain_refuses_values_that_do_not_pair_up():
     with pytest.raises(UserError, match='the same seeds of both, got 2 values of the method and 1'):
         paired_gain([1.0, 2.0], [1.0])
 
 
-def test_a_confidence_in_percent_is_refused():
+def test_paired_gain_refuses_a_confidence_in_percent():
     with pytest.raises(UserError, match='between 0 and 1'):
         paired_gain([1.0, 2.0], [1.0, 1.0], confidence=95)
+
+
+def test_a_lower_value_is_better_if_the_metric_says_so():
+    lower = paired_gain([2.0, 3.1, 4.0], [1.0, 1.9, 3.0], higher_is_better=False)
+    assert lower.verdict == 'worse than the baseline'
+    assert paired_gain([0.0, 1.1, 2.0], [1.0, 2.0, 3.0], 0.95, False).mean < 0
+    assert paired_gain([0.0, 1.1, 2.0], [1.0, 2.0, 3.0], 0.95, False).verdict.startswith('better')

@@ -1,4 +1,4 @@
-"""The metric that the configs name."""
+"""VOCDevkitMetric, the metric that the VOC configs name."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def evaluate(metric):
     return metric.evaluate(1)
 
 
-def test_it_gives_the_mean_and_each_class_that_has_objects():
+def test_voc_metric_returns_the_mean_and_the_ap_of_each_class_with_objects():
     assert evaluate(VOCDevkitMetric()) == {
         'pascal_voc/mAP': 0.5,
         'pascal_voc/AP50': 0.5,
@@ -40,12 +40,31 @@ def test_it_gives_the_mean_and_each_class_that_has_objects():
     }
 
 
-def test_several_thresholds_are_averaged():
-    found = evaluate(VOCDevkitMetric(iou_thrs=[0.5, 0.75]))
-    assert found['pascal_voc/AP75'] == found['pascal_voc/mAP'] == 0.5
+def test_voc_metric_averages_over_several_thresholds():
+    metrics = evaluate(VOCDevkitMetric(iou_thrs=[0.5, 0.75]))
+    assert metrics['pascal_voc/AP75'] == metrics['pascal_voc/mAP'] == 0.5
 
 
-def test_what_it_keeps_holds_no_memory_of_the_data_workers():
+def test_voc_metric_keeps_thresholds_apart_that_int_would_give_one_key():
+    # int(100 * 0.57) is 56, as is int(100 * 0.56).
+    image = one_image()
+    # A cat of 100 pixels, found by a box of 56: its IoU is 0.56.
+    image['pred_instances']['bboxes'] = torch.tensor([[0.0, 0, 6, 7]])
+    metric = VOCDevkitMetric(iou_thrs=[0.56, 0.57, 0.565])
+    metric.dataset_meta = dict(classes=CLASSES, dataset_type='VOC2007')
+    metric.process({}, [image])
+    metrics = metric.evaluate(1)
+    by_threshold = {key: metrics[f'pascal_voc/{key}'] for key in ('AP56', 'AP57', 'AP56.5')}
+    assert by_threshold == {'AP56': 0.5, 'AP57': 0.0, 'AP56.5': 0.0}
+    assert metrics['pascal_voc/mAP'] == pytest.approx(0.5 / 3)
+    assert metrics['pascal_voc/AP/cat'] == pytest.approx(1 / 3)
+
+
+def test_voc_metric_writes_a_threshold_below_a_tenth_with_two_digits():
+    assert evaluate(VOCDevkitMetric(iou_thrs=[0.05]))['pascal_voc/AP05'] == 0.5
+
+
+def test_voc_metric_keeps_no_memory_of_the_data_workers():
     metric, sample = VOCDevkitMetric(), one_image()
     metric.process({}, [sample])
     (annotation, detections), *_ = metric.results
@@ -53,13 +72,13 @@ def test_what_it_keeps_holds_no_memory_of_the_data_workers():
         assert not np.shares_memory(kept['bboxes'], sample[instances]['bboxes'].numpy())
 
 
-def test_recall_is_mmdets():
+def test_voc_metric_leaves_recall_to_mmdet():
     ours, theirs = (evaluate(kind(metric='recall')) for kind in (VOCDevkitMetric, VOCMetric))
     assert ours == theirs
 
 
 @pytest.mark.parametrize('name', ['faster_rcnn_nst_voc.py', 'demo/nst_student.py'])
-def test_the_configs_use_it(name):
+def test_the_voc_configs_use_the_voc_metric(name):
     cfg = Config.fromfile(CONFIGS / name)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         metric = METRICS.build(evaluator)
