@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nst_det.errors import UserError, one_line
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch
-from nst_det.models.distillers.taps.geometry import strides_of_map
+from nst_det.models.distillers.taps.geometry import compute_strides
 from nst_det.models.distillers.taps.tap import Tap
 
 BODY = ('backbone', 'neck')
@@ -93,7 +93,7 @@ def stride_of(canvas: Sequence[int], size: Sequence[int]) -> float | None:
     """
     if max(size) == 1:
         return None
-    vertical, horizontal = strides_of_map(canvas, size)
+    vertical, horizontal = compute_strides(canvas, size)
     return vertical if vertical == horizontal else round(math.sqrt(vertical * horizontal), 1)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
-from nst_det.models.distillers.taps.geometry import strides_of_map
+from nst_det.models.distillers.taps.geometry import compute_strides
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.transfers.base import Batch
 from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
@@ -115,7 +115,7 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
                 name=Path(samples[0].img_path).stem,
                 layer=transfer.layer,
                 image=picture,
-                strides=strides_of_map(batch.canvas, size),
+                strides=compute_strides(batch.batch_input_shape, size),
                 kernel=getattr(transfer.loss, 'kernel', None) or PolynomialKernel(),
                 teacher=crop[0],
                 students={title: crop[1]},

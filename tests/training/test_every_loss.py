@@ -188,7 +188,7 @@ def test_one_stage_detectors_transfer_their_dense_class_scores(tiny_distiller):
 def test_a_teacher_with_other_classes_is_refused_in_one_line(wider_teacher):
     cfg = wider_teacher([ALL[3]])
     cfg.model.teacher.config.roi_head.bbox_head.num_classes = 7
-    with pytest.raises(UserError, match='class scores per region, the teacher 8: both need'):
+    with pytest.raises(UserError, match='logits per region, the teacher 8: both need'):
         train(cfg)
 
 
@@ -203,7 +203,7 @@ def test_kd_between_one_stage_and_two_stages_is_refused_in_one_line(tiny_distill
 def test_kd_takes_no_layer(tiny_distiller):
     cfg = tiny_distiller()
     cfg.model.transfers = [dict(layer=LAYER, loss=dict(type='KDLoss'))]
-    with pytest.raises(UserError, match=r'transfers\[0\] gives KDLoss the option layer'):
+    with pytest.raises(UserError, match=r'transfers\[0\] has the option layer, but KDLoss'):
         MODELS.build(cfg.model)
 
 

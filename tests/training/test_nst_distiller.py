@@ -459,7 +459,7 @@ def test_a_random_teacher_is_had_by_asking_for_it(tiny_distiller):
         ({'transfers': [dict(layer='backbone')]}, 'transfers[0] has no loss'),
         (
             {'transfers': [dict(teacher_layer='backbone', loss=dict(type='NSTLoss'))]},
-            'transfers[0] says neither layer nor student_layer',
+            'transfers[0] has neither layer nor student_layer',
         ),
         (
             {'transfers': [dict(layer='backbone', lose=dict(type='NSTLoss'))]},

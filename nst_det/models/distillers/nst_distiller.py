@@ -22,7 +22,7 @@ from nst_det.models.distillers.teacher.options import check_teacher
 from nst_det.models.distillers.teacher.teacher import Teacher
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.distillers.transfers.build import build_transfers, places
+from nst_det.models.distillers.transfers.build import build_transfers, layer_options
 
 
 @MODELS.register_module()
@@ -97,7 +97,7 @@ class NSTDistiller(BaseDetector):
             self.__dict__[registry] = detector.__dict__[registry]
         self.__dict__['transfers'] = built
         self.transfer_cfgs = transfers
-        for transfer, place in zip(self.transfers, places(transfers, 'student')):
+        for transfer, place in zip(self.transfers, layer_options(transfers, 'student')):
             with within(place):
                 transfer.check_student(detector)
         self.ignore_padding = ignore_padding
@@ -157,7 +157,7 @@ class NSTDistiller(BaseDetector):
                 batch_data_samples,
                 self.data_preprocessor,
                 [tap for transfer in active for tap in transfer.teacher_taps],
-                any(transfer.needs_features for transfer in active),
+                any(transfer.needs_logits for transfer in active),
             )
         with ExitStack() as stack:
             observed = [stack.enter_context(transfer.record(self.student)) for transfer in active]
@@ -252,13 +252,13 @@ class NSTDistiller(BaseDetector):
         """
         if self.teacher is None:
             teacher = Teacher(**self.teacher_cfg)
-            for transfer, place in zip(self.transfers, places(self.transfer_cfgs, 'teacher')):
+            for transfer, place in zip(self.transfers, layer_options(self.transfer_cfgs, 'teacher')):
                 with within(place):
                     transfer.check_teacher(teacher.detector)
             weighted = [transfer for transfer in self.transfers if transfer.loss.loss_weight]
             teacher.prepare(
                 [tap for transfer in weighted for tap in transfer.teacher_taps],
-                any(transfer.needs_features for transfer in weighted),
+                any(transfer.needs_logits for transfer in weighted),
             )
             anchor = next(self.parameters())
             teacher.detector.to(anchor.device, anchor.dtype)

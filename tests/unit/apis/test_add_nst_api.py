@@ -294,7 +294,7 @@ def test_a_config_that_is_there_is_not_overwritten(folder):
         (dict(kernel=dict(type='LinearKernle')), "did you mean 'LinearKernel'"),
         (dict(loss_weight=-1.0), 'loss_weight is -1.0'),
         (dict(pairs=[('nekc[0]', 'neck[0]')]), "no layer 'nekc': did you mean 'neck"),
-        (dict(pairs=[('neck[0]', 'neck[9]')]), 'returns 5 maps: choose one of neck[0]'),
+        (dict(pairs=[('neck[0]', 'neck[9]')]), 'gives 5 values: choose one of neck[0]'),
         (dict(pairs=[('backbone.layer1', 'neck[0]')]), "'backbone.layer1' learns nothing"),
         (dict(pairs=[('bbox_head.retina_cls', 'neck[0]')]), "choose one, from 'bbox_head.retina_"),
         (

@@ -1,4 +1,4 @@
-"""A batch of noise, for finding out what a detector's layers give."""
+"""A dummy batch: one image of random pixels, to find out what the layers of a detector give."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,25 @@ from torch import Tensor, nn
 from nst_det.errors import UserError
 
 
-def dummy_batch(detector: nn.Module, canvas: Sequence[int]) -> dict:
-    """One image of noise as a detector's own preprocessor prepares it.
+def dummy_batch(detector: nn.Module, image_shape: Sequence[int]) -> dict:
+    """Make a batch of one image of random pixels with the detector's own preprocessor.
+
+    The pixels are the same in every call.
 
     Args:
         detector (nn.Module): The detector.
-        canvas (Sequence[int]): The image's H and W.
+        image_shape (Sequence[int]): H and W of the image in pixels.
 
     Returns:
-        dict: ``inputs`` `(1, 3, H, W)` and ``data_samples`` for its ``forward``.
+        dict: ``inputs`` `(1, 3, H, W)` and ``data_samples``, the arguments of the detector's
+        ``forward``.
 
     Raises:
-        UserError: Where it has no preprocessor that makes a batch.
+        UserError: If the detector has no preprocessor that makes a batch.
     """
     generator = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (3, *canvas), generator=generator, dtype=torch.uint8)
-    size = tuple(canvas)
+    image = torch.randint(0, 256, (3, *image_shape), generator=generator, dtype=torch.uint8)
+    size = tuple(image_shape)
     sample = DetDataSample(
         metainfo=dict(img_id=0, img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
     )
@@ -38,16 +41,18 @@ def dummy_batch(detector: nn.Module, canvas: Sequence[int]) -> dict:
     return batch
 
 
-def padded_shape(shape: Sequence[int], *detectors: nn.Module) -> tuple[int, int]:
-    """What an image is padded to, so that every one of some detectors can take it.
+def padded_shape(image_shape: Sequence[int], *detectors: nn.Module) -> tuple[int, int]:
+    """Round the shape of an image up so that no given detector has to pad it.
 
     Args:
-        shape (Sequence[int]): The image's H and W.
+        image_shape (Sequence[int]): H and W of the image in pixels.
         *detectors (nn.Module): The detectors.
 
     Returns:
-        tuple[int, int]: H and W, rounded up to a multiple of all their padding divisors.
+        tuple[int, int]: H and W, rounded up to multiples of the padding divisors of all detectors.
     """
-    divisor = math.lcm(*(getattr(d.data_preprocessor, 'pad_size_divisor', 1) for d in detectors))
-    height, width = (math.ceil(side / divisor) * divisor for side in shape)
+    divisor = math.lcm(
+        *(getattr(detector.data_preprocessor, 'pad_size_divisor', 1) for detector in detectors)
+    )
+    height, width = (math.ceil(side / divisor) * divisor for side in image_shape)
     return height, width

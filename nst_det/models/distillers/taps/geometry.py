@@ -1,8 +1,8 @@
-"""Which area of the images the positions of a feature map stand for.
+"""The area of the images that each position of a feature map covers.
 
-A canvas is a batch's H × W in pixels, its padding included; each of its images lies in the top left
-corner. A map's position (y, x) stands for the square of stride × stride pixels whose top left
-corner is (y · stride, x · stride).
+The batch input shape is the H × W of a batch in pixels, padding included. Every image of the batch
+lies in the top left corner. The position (y, x) of a feature map covers the square of
+stride × stride pixels whose top left corner is (y · stride, x · stride).
 """
 
 import itertools
@@ -14,158 +14,164 @@ import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-POWERS = [2**k for k in range(9)]
+POWERS_OF_TWO = [2**k for k in range(9)]
 
 
-def grid_size(canvas: Sequence[int], stride: float) -> tuple[int, int]:
-    """H and W of the map of a stride that covers a canvas.
+def grid_size(batch_input_shape: Sequence[int], stride: float) -> tuple[int, int]:
+    """Compute H and W of the feature map of a given stride that covers the whole batch.
 
     Args:
-        canvas (Sequence[int]): H and W in pixels.
+        batch_input_shape (Sequence[int]): H and W of the batch in pixels.
         stride (float): Pixels per position.
     """
-    return math.ceil(canvas[0] / stride), math.ceil(canvas[1] / stride)
+    return math.ceil(batch_input_shape[0] / stride), math.ceil(batch_input_shape[1] / stride)
 
 
-def strides_of_map(canvas: Sequence[int], size: Sequence[int]) -> tuple[float, float]:
-    """The vertical and the horizontal stride of a map.
+def compute_strides(batch_input_shape: Sequence[int], size: Sequence[int]) -> tuple[float, float]:
+    """Compute the vertical and the horizontal stride of a feature map from its size.
 
-    A map may reach beyond its canvas (600 pixels are 38 positions of stride 16) or end before it,
-    so the stride is the power of two that fits. Only where none does, it is the sizes' quotient.
+    A feature map may cover more pixels than the batch has (600 pixels are 38 positions of
+    stride 16), or fewer. So the stride is the power of two that fits; only if none fits, it is the
+    quotient of the sizes.
 
     Args:
-        canvas (Sequence[int]): H and W in pixels.
-        size (Sequence[int]): H and W of the map.
+        batch_input_shape (Sequence[int]): H and W of the batch in pixels.
+        size (Sequence[int]): H and W of the feature map.
 
     Returns:
         tuple[float, float]: Pixels per position.
     """
-    for stride in POWERS:
-        if tuple(size) == grid_size(canvas, stride):
+    height, width = batch_input_shape
+    for stride in POWERS_OF_TWO:
+        if tuple(size) == grid_size(batch_input_shape, stride):
             return stride, stride
-    for stride in POWERS:
-        if tuple(size) == (canvas[0] // stride, canvas[1] // stride):
+    for stride in POWERS_OF_TWO:
+        if tuple(size) == (height // stride, width // stride):
             return stride, stride
-    return canvas[0] / size[0], canvas[1] / size[1]
+    return height / size[0], width / size[1]
 
 
-def is_grid(canvas: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether a map's stride on a canvas is a power of two.
+def has_power_of_two_stride(batch_input_shape: Sequence[int], size: Sequence[int]) -> bool:
+    """Whether the stride of a feature map is a power of two, the same in both directions.
 
     Args:
-        canvas (Sequence[int]): H and W in pixels.
-        size (Sequence[int]): H and W of the map.
+        batch_input_shape (Sequence[int]): H and W of the batch in pixels.
+        size (Sequence[int]): H and W of the feature map.
     """
-    vertical, horizontal = strides_of_map(canvas, size)
-    return vertical == horizontal and vertical in POWERS
+    vertical, horizontal = compute_strides(batch_input_shape, size)
+    return vertical == horizontal and vertical in POWERS_OF_TWO
 
 
-def level_runs(canvas: Sequence[int], length: int) -> list[list[int]]:
-    """The levels that a transformer's sequence of positions may hold, one after another.
+def possible_levels(batch_input_shape: Sequence[int], length: int) -> list[list[int]]:
+    """List the levels that a transformer's sequence of a given length can consist of.
 
     Args:
-        canvas (Sequence[int]): H and W in pixels.
-        length (int): The sequence's length.
+        batch_input_shape (Sequence[int]): H and W of the batch in pixels.
+        length (int): The length of the sequence.
 
     Returns:
-        list[list[int]]: Every run of strides out of 4, 8, …, 128, each double the one before, whose
-        maps have that many positions in all.
+        list[list[int]]: Each a list of consecutive strides out of 4, 8, …, 128 whose feature maps
+        have ``length`` positions together.
     """
-    strides = POWERS[2:8]
+    strides = POWERS_OF_TWO[2:8]
     ends = range(len(strides) + 1)
-    runs = [strides[start:end] for start, end in itertools.combinations(ends, 2)]
-    return [run for run in runs if sum(math.prod(grid_size(canvas, s)) for s in run) == length]
+    candidates = [strides[start:end] for start, end in itertools.combinations(ends, 2)]
+    return [
+        levels
+        for levels in candidates
+        if sum(math.prod(grid_size(batch_input_shape, stride)) for stride in levels) == length
+    ]
 
 
 def image_sizes(
-    samples: Sequence[DetDataSample], canvas: Sequence[int]
+    samples: Sequence[DetDataSample], batch_input_shape: Sequence[int]
 ) -> list[tuple[int, int]] | None:
-    """The sizes of a padded batch's images.
+    """Read the sizes of the images of a padded batch.
 
     Args:
-        samples (Sequence[DetDataSample]): The batch's samples, with the metainfo ``img_shape``.
-            What a data pipeline pads before it (``Pad``) counts as image.
-        canvas (Sequence[int]): H and W of the batch in pixels.
+        samples (Sequence[DetDataSample]): The samples of the batch, with ``img_shape`` in their
+            metainfo. Padding by the data pipeline (``Pad``) counts as image.
+        batch_input_shape (Sequence[int]): H and W of the batch in pixels.
 
     Returns:
-        list[tuple[int, int]], optional: H and W of each image in pixels; None where no image is
+        list[tuple[int, int]], optional: H and W of each image in pixels; None if no image is
         padded.
     """
-    canvas = tuple(canvas)
+    full = tuple(batch_input_shape)
     sizes = [
-        tuple(map(min, sample.metainfo.get('img_shape', canvas)[:2], canvas)) for sample in samples
+        tuple(map(min, sample.metainfo.get('img_shape', full)[:2], full)) for sample in samples
     ]
-    return None if all(size == canvas for size in sizes) else sizes
+    return None if all(size == full for size in sizes) else sizes
 
 
-def inside(
-    sizes: Sequence[tuple[int, int]] | None, canvas: Sequence[int], feature_map: Tensor
+def image_mask(
+    sizes: Sequence[tuple[int, int]] | None,
+    batch_input_shape: Sequence[int],
+    feature_map: Tensor,
 ) -> Tensor | None:
-    """Which positions of a map lie inside its image: those whose centre does.
+    """Mask the positions of a feature map whose centre lies inside the image.
 
     Args:
-        sizes (Sequence[tuple[int, int]], optional): H and W of each image in pixels, None where
-            each fills the canvas.
-        canvas (Sequence[int]): H and W of the batch in pixels.
+        sizes (Sequence[tuple[int, int]], optional): H and W of each image in pixels; None if no
+            image is padded.
+        batch_input_shape (Sequence[int]): H and W of the batch in pixels.
         feature_map (Tensor): `(N, C, H, W)`.
 
     Returns:
-        Tensor, optional: A mask `(N, 1, H, W)`, at least one position of each image; None where it
-        would be all true.
+        Tensor, optional: A bool mask `(N, 1, H, W)` that is True at one position or more of each
+        image; None if it would be True everywhere.
     """
     if sizes is None:
         return None
-    shape = feature_map.shape[2:]
-    rows, columns = _counts(sizes, strides_of_map(canvas, shape), shape)
-    if min(rows) == shape[0] and min(columns) == shape[1]:
+    height, width = feature_map.shape[2:]
+    strides = compute_strides(batch_input_shape, (height, width))
+    rows, columns = _count_positions(sizes, strides, (height, width))
+    if min(rows) == height and min(columns) == width:
         return None
-    masks = [
-        torch.arange(length) < torch.tensor(counts)[:, None]
-        for length, counts in zip(shape, (rows, columns))
-    ]
-    mask = masks[0][:, None, :, None] & masks[1][:, None, None, :]
+    row_mask = torch.arange(height) < torch.tensor(rows)[:, None]
+    column_mask = torch.arange(width) < torch.tensor(columns)[:, None]
+    mask = row_mask[:, None, :, None] & column_mask[:, None, None, :]
     return mask.to(feature_map.device)
 
 
-def align(
+def align_feature_map(
     feature_map: Tensor,
-    canvas: Sequence[int],
-    size: Sequence[int],
-    size_canvas: Sequence[int],
+    batch_input_shape: Sequence[int],
+    target_size: Sequence[int],
+    target_batch_input_shape: Sequence[int],
     sizes: Sequence[tuple[int, int]] | None = None,
 ) -> Tensor:
-    """Bring a map to the positions of another one, which saw the same images on another canvas.
+    """Bring a feature map to the positions of another one, of the same images padded differently.
 
-    Where the strides agree, only what the other map lacks is cut off. Else the map is interpolated
-    at the centres of the other's positions (bilinear; with equal areas this is
-    ``F.interpolate(…, align_corners=False)``), from positions inside the image alone.
+    If the strides agree, the positions that the other feature map does not have are cut off.
+    Otherwise the feature map is interpolated at the centres of the other positions (bilinear; if
+    both cover the same area, this is ``F.interpolate(…, align_corners=False)``). Only positions
+    inside the image are read.
 
     Args:
-        feature_map (Tensor): The map, `(N, C, H, W)`.
-        canvas (Sequence[int]): H and W in pixels of the batch that it was made of.
-        size (Sequence[int]): H' and W' of the other map.
-        size_canvas (Sequence[int]): H and W in pixels of the batch that the other was made of.
+        feature_map (Tensor): The feature map, `(N, C, H, W)`.
+        batch_input_shape (Sequence[int]): H and W in pixels of the batch that it comes from.
+        target_size (Sequence[int]): H' and W' of the other feature map.
+        target_batch_input_shape (Sequence[int]): H and W in pixels of the batch that the other
+            feature map comes from.
         sizes (Sequence[tuple[int, int]], optional): H and W of each image in pixels. Defaults to
-            None: each fills the other's canvas.
+            None: every image fills the other batch.
 
     Returns:
         Tensor: `(N, C, H', W')`.
     """
-    own, other = strides_of_map(canvas, feature_map.shape[2:]), strides_of_map(size_canvas, size)
-    fits = all(have >= want for have, want in zip(feature_map.shape[2:], size))
-    if own == other and fits:
-        return feature_map[:, :, : size[0], : size[1]]
-    shared = min(size_canvas[0], canvas[0]), min(size_canvas[1], canvas[1])
-    images = sizes or [shared] * len(feature_map)
-    counts = _counts(images, own, feature_map.shape[2:])
-    axes = []
-    for axis, have in enumerate(feature_map.shape[2:]):
-        centres = (torch.arange(size[axis], dtype=torch.float64) + 0.5) * other[axis]
-        last = torch.tensor(counts[axis])[:, None] - 1
-        at = torch.minimum((centres / own[axis] - 0.5).clamp(min=0), last)
-        axes.append((2 * at + 1) / have - 1)  # in grid_sample's unit: the map's edges are ±1
-    rows, columns = axes
-    shape = (len(feature_map), *size)
+    size = feature_map.shape[2:]
+    strides = compute_strides(batch_input_shape, size)
+    target_strides = compute_strides(target_batch_input_shape, target_size)
+    if strides == target_strides and size[0] >= target_size[0] and size[1] >= target_size[1]:
+        return feature_map[:, :, : target_size[0], : target_size[1]]
+    common = tuple(map(min, target_batch_input_shape, batch_input_shape))
+    counts = _count_positions(sizes or [common] * len(feature_map), strides, size)
+    rows, columns = (
+        _sample_points(target_size[axis], target_strides[axis], size[axis], strides[axis], count)
+        for axis, count in enumerate(counts)
+    )
+    shape = (len(feature_map), *target_size)
     grid = torch.stack([columns[:, None].expand(shape), rows[:, :, None].expand(shape)], dim=3)
     if feature_map.dtype in (torch.float16, torch.bfloat16):
         feature_map = feature_map.float()
@@ -174,10 +180,31 @@ def align(
     )
 
 
-def _counts(
+def _sample_points(
+    target_length: int, target_stride: float, length: int, stride: float, counts: Sequence[int]
+) -> Tensor:
+    """Compute along one axis where to read a feature map, in the unit of ``F.grid_sample``.
+
+    Args:
+        target_length (int): Number of points.
+        target_stride (float): Pixels from one point to the next.
+        length (int): Number of positions of the feature map.
+        stride (float): Pixels per position.
+        counts (Sequence[int]): Of each image, the number of positions inside it.
+
+    Returns:
+        Tensor: `(N, target_length)`, float64; -1 and 1 are the edges of the feature map.
+    """
+    centres = (torch.arange(target_length, dtype=torch.float64) + 0.5) * target_stride
+    last = torch.tensor(counts)[:, None] - 1
+    positions = torch.minimum((centres / stride - 0.5).clamp(min=0), last)
+    return (2 * positions + 1) / length - 1
+
+
+def _count_positions(
     sizes: Sequence[tuple[int, int]], strides: Sequence[float], shape: Sequence[int]
 ) -> list[list[int]]:
-    """How many rows, and how many columns, of a map have their centre inside each image."""
+    """Count the rows, and the columns, of a feature map whose centre lies inside each image."""
     return [
         [min(length, max(1, math.ceil(size[axis] / stride - 0.5))) for size in sizes]
         for axis, (stride, length) in enumerate(zip(strides, shape))

@@ -1,4 +1,4 @@
-"""The class scores of a detector's head, before their softmax or sigmoid."""
+"""The class logits of a detector's head: its class scores before softmax or sigmoid."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -7,17 +7,23 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
+from nst_det.models.distillers.taps.recorder import Recorder
 
 
 class RoILogits:
-    """The classification of a two-stage detector's regions, stage by stage.
+    """The class logits of the regions of a two-stage detector, stage by stage.
 
     Args:
         detector (nn.Module): The detector.
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
+    Attributes:
+        dense (bool): False: the logits belong to regions, not to all positions.
+        sigmoid (bool): Whether the loss takes a sigmoid per class, instead of a softmax.
+        stages (int): Number of stages: 1, or more in a cascade.
+
     Raises:
-        UserError: Where its RoI head has no such classification.
+        UserError: If the RoI head does not classify in a supported way.
     """
 
     dense = False
@@ -26,20 +32,20 @@ class RoILogits:
         self.head = detector.roi_head
         self.where = f"the {role}'s {type(self.head).__name__}"
         forward = getattr(self.head, '_bbox_forward', None)
-        options = list(inspect.signature(forward).parameters) if forward else None
-        if options not in (['x', 'rois'], ['stage', 'x', 'rois']):
+        parameters = list(inspect.signature(forward).parameters) if forward else None
+        if parameters not in (['x', 'rois'], ['stage', 'x', 'rois']):
             raise UserError(
-                f'KDLoss does not know how {self.where} classifies a region: it takes those of '
-                'Faster, Mask, Cascade R-CNN and their like'
+                f'KDLoss does not know how {self.where} classifies a region: it supports the RoI '
+                'heads of Faster, Mask and Cascade R-CNN and heads derived from them'
             )
-        self.cascaded = options[0] == 'stage'
+        self.cascaded = parameters[0] == 'stage'
         self.heads = list(self.head.bbox_head) if self.cascaded else [self.head.bbox_head]
         extractors = self.head.bbox_roi_extractor
         self.extractors = list(extractors) if self.cascaded else [extractors]
         for head in self.heads:
             if getattr(head, 'custom_cls_channels', False):
                 raise UserError(
-                    f'KDLoss: the class scores of {self.where} are no softmax or sigmoid over the '
+                    f'KDLoss: the logits of {self.where} are not for a softmax or sigmoid over the '
                     f'classes ({type(head.loss_cls).__name__})'
                 )
         self.sigmoid = bool(getattr(self.heads[0].loss_cls, 'use_sigmoid', False))
@@ -47,64 +53,64 @@ class RoILogits:
 
     @contextmanager
     def record(self) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-        """Record the regions and their scores of the training pass inside the ``with`` block.
+        """Record regions and logits of the training pass inside the ``with`` block.
 
         Yields:
-            tuple[list[Tensor], list[Tensor]]: Per stage its scores `(R, K)` and regions `(R, 5)`.
+            tuple[list[Tensor], list[Tensor]]: The logits `(R, K)` and the regions `(R, 5)` of each
+            stage. A region is an image index and two corners.
 
         Raises:
-            UserError: Where the head classified nothing.
+            UserError: If the head did not classify once per stage.
         """
-        scores: list[Tensor] = []
+        logits: list[Tensor] = []
         rois: list[Tensor] = []
-        # Where one extractor serves more than the classification, that comes first in its stage.
-        handles = [
-            extractor.register_forward_pre_hook(
-                lambda module, args, stage=i: rois.append(args[1]) if len(rois) == stage else None
-            )
-            for i, extractor in enumerate(self.extractors)
-        ]
-        handles += [
-            head.register_forward_hook(lambda module, args, output: scores.append(output[0]))
-            for head in self.heads
-        ]
-        try:
-            yield scores, rois
-        finally:
-            for handle in handles:
-                handle.remove()
-        if len(scores) != self.stages or len(rois) != self.stages:
+        with Recorder() as recorder:
+            for extractor in self.extractors:
+                # If an extractor serves masks as well, its first call is for the classification.
+                recorder.on_input(
+                    extractor,
+                    lambda call, inputs: rois.append(inputs[1]) if call == 0 else None,
+                )
+            for head in self.heads:
+                recorder.on_output(head, lambda call, output: logits.append(output[0]))
+            yield logits, rois
+        if len(logits) != self.stages or len(rois) != self.stages:
             raise UserError(
-                f'KDLoss: {self.where} classified regions {len(scores)} times in a training pass, '
+                f'KDLoss: {self.where} classified regions {len(logits)} times in a training pass, '
                 f'expected {self.stages}'
             )
 
-    def compute(self, features: Sequence[Tensor], rois: Sequence[Tensor]) -> list[Tensor]:
-        """Classify given regions.
+    def compute(self, head_inputs: Sequence[Tensor], rois: Sequence[Tensor]) -> list[Tensor]:
+        """Compute the logits of given regions.
 
         Args:
-            features (Sequence[Tensor]): What the detector's ``extract_feat`` gave.
+            head_inputs (Sequence[Tensor]): What ``extract_feat`` of the detector returned.
             rois (Sequence[Tensor]): The regions of each stage, `(R, 5)`.
 
         Returns:
-            list[Tensor]: The scores of each stage, `(R, K)`.
+            list[Tensor]: The logits of each stage, `(R, K)`.
         """
-        stages = [(i,) for i in range(len(self.heads))] if self.cascaded else [()]
+        stages = [(i,) for i in range(self.stages)] if self.cascaded else [()]
         return [
-            self.head._bbox_forward(*stage, features, regions)['cls_score']
+            self.head._bbox_forward(*stage, head_inputs, regions)['cls_score']
             for stage, regions in zip(stages, rois)
         ]
 
 
 class DenseLogits:
-    """The classification of a one-stage detector at every position.
+    """The class logits of a one-stage detector at every position.
 
     Args:
         detector (nn.Module): The detector.
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
+    Attributes:
+        dense (bool): True: there are logits at every position.
+        sigmoid (bool): Whether the loss takes a sigmoid per class, instead of a softmax.
+        channels (int): K, the number of logits per anchor.
+
     Raises:
-        UserError: Where its head has no class scores of that kind.
+        UserError: If the head has no such logits.
     """
 
     dense = True
@@ -116,48 +122,44 @@ class DenseLogits:
         self.channels = getattr(self.head, 'cls_out_channels', None)
         if self.channels is None or not hasattr(self.head, 'use_sigmoid_cls'):
             raise UserError(
-                f'KDLoss finds no class scores in {self.where}: it takes a RoI head, or a dense '
-                'head with one score per class and position, such as RetinaHead, FCOSHead, '
+                f'KDLoss finds no class logits in {self.where}: it needs a RoI head, or a dense '
+                'head with one logit per class and position, such as RetinaHead, FCOSHead, '
                 'ATSSHead, GFLHead, RTMDetHead or YOLOXHead'
             )
         if getattr(self.head.loss_cls, 'activated', False):
             raise UserError(
-                f'KDLoss: {self.where} gives probabilities, not scores to be softened '
+                f'KDLoss: {self.where} gives probabilities, expected logits '
                 f'({type(self.head.loss_cls).__name__} with activated=True)'
             )
         self.sigmoid = bool(self.head.use_sigmoid_cls)
 
     @contextmanager
     def record(self) -> Iterator[tuple[list[Tensor], None]]:
-        """Record the scores of the training pass inside the ``with`` block.
+        """Record the logits of the training pass inside the ``with`` block.
 
         Yields:
-            tuple[list[Tensor], None]: Per level its scores, `(N, A·K, H, W)`.
+            tuple[list[Tensor], None]: The logits of each level, `(N, A·K, H, W)`.
 
         Raises:
-            UserError: Where the head gave none.
+            UserError: If the head did not run.
         """
-        scores: list[Tensor] = []
-        handle = self.head.register_forward_hook(
-            lambda module, args, output: scores.extend(self._levels(output))
-        )
-        try:
-            yield scores, None
-        finally:
-            handle.remove()
-        if not scores:
+        logits: list[Tensor] = []
+        with Recorder() as recorder:
+            recorder.on_output(self.head, lambda call, output: logits.extend(self._levels(output)))
+            yield logits, None
+        if not logits:
             raise UserError(f'KDLoss: {self.where} did not run in a training pass')
 
-    def compute(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Classify every position.
+    def compute(self, head_inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Compute the logits of every position.
 
         Args:
-            features (Sequence[Tensor]): What the detector's ``extract_feat`` gave.
+            head_inputs (Sequence[Tensor]): What ``extract_feat`` of the detector returned.
 
         Returns:
-            list[Tensor]: The scores of each level, `(N, A·K, H, W)`.
+            list[Tensor]: The logits of each level, `(N, A·K, H, W)`.
         """
-        return self._levels(self.head(features))
+        return self._levels(self.head(head_inputs))
 
     def _levels(self, output: object) -> list[Tensor]:
         levels = output[0] if isinstance(output, (tuple, list)) else None
@@ -166,21 +168,21 @@ class DenseLogits:
             for level in levels
         ):
             raise UserError(
-                f'KDLoss: {self.where} does not give its class scores as one map '
+                f'KDLoss: {self.where} does not give its logits as one tensor '
                 f'(N, anchors · {self.channels}, H, W) per level'
             )
         return list(levels)
 
 
 def find_logits(detector: nn.Module, role: str) -> RoILogits | DenseLogits:
-    """Find what classifies in a detector.
+    """Find the class logits of a detector.
 
     Args:
         detector (nn.Module): The detector.
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
     Raises:
-        UserError: Where nothing in it does, in a way that is known.
+        UserError: If the detector has none, or in an unknown form.
     """
     kind = RoILogits if getattr(detector, 'roi_head', None) is not None else DenseLogits
     return kind(detector, role)

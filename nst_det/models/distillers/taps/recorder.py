@@ -1,7 +1,8 @@
-"""Recording what a detector's modules give during a forward pass."""
+"""Recording what the modules of a detector take and return during a forward pass."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -11,9 +12,162 @@ from nst_det.errors import UserError
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch
 from nst_det.models.distillers.taps.tap import Tap
 
+Note = Callable[[int, Any], None]
 
-class _AllRecorded(BaseException):
-    """Leaves a forward pass that nobody needs the rest of; no `except Exception` may stop it."""
+
+class _Complete(BaseException):
+    """Leaves a forward pass early.
+
+    Not an ``Exception``, because many detectors contain an ``except Exception``.
+    """
+
+    def __init__(self, recorder: 'Recorder') -> None:
+        self.recorder = recorder
+
+
+class Recorder:
+    """Hooks that note inputs and outputs of modules, as long as a ``with`` block lasts.
+
+    At the end of the block all hooks are removed, so a detector that is copied, saved or exported
+    later carries none.
+
+    Each ``note`` is called with the number of the call of the module, counted from 0, and with what
+    the module takes or returns.
+
+    Args:
+        is_complete (Callable, optional): Asked after each note. Once it returns True, the rest of
+            the block is skipped, and the program continues after the block. Defaults to None: the
+            block runs to its end.
+    """
+
+    def __init__(self, is_complete: Callable[[], bool] | None = None) -> None:
+        self.is_complete = is_complete
+        self.hooks = ExitStack()
+
+    def __enter__(self) -> 'Recorder':
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+        self.hooks.close()
+        return isinstance(error, _Complete) and error.recorder is self
+
+    def on_input(self, module: nn.Module, note: Note) -> None:
+        """Note the inputs of each call of a module, before the call.
+
+        Args:
+            module (nn.Module): The module.
+            note (Callable): Takes the number of the call and the inputs: a tuple, or where some are
+                given by name, a dict with the positional ones under 0, 1, ….
+        """
+        calls = itertools.count()
+
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            inputs = {**dict(enumerate(args)), **kwargs} if kwargs else args
+            self._take(note, next(calls), inputs)
+
+        self.hooks.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+
+    def on_output(self, module: nn.Module, note: Note) -> None:
+        """Note the output of each call of a module, after the call.
+
+        Args:
+            module (nn.Module): The module.
+            note (Callable): Takes the number of the call and the output.
+        """
+        calls = itertools.count()
+
+        def hook(module: nn.Module, args: tuple, output: Any) -> None:
+            self._take(note, next(calls), output)
+
+        self.hooks.callback(module.register_forward_hook(hook).remove)
+
+    def on_return(self, module: nn.Module, method: str, note: Note) -> None:
+        """Note what each call of a method returns.
+
+        Args:
+            module (nn.Module): The module that has the method.
+            method (str): The name of the method.
+            note (Callable): Takes the number of the call and the returned value.
+        """
+        calls = itertools.count()
+        original = getattr(module, method)
+        if method in vars(module):
+            self.hooks.callback(setattr, module, method, original)
+        else:
+            self.hooks.callback(delattr, module, method)
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            value = original(*args, **kwargs)
+            self._take(note, next(calls), value)
+            return value
+
+        setattr(module, method, wrapper)
+
+    def _take(self, note: Note, call: int, value: Any) -> None:
+        note(call, value)
+        if self.is_complete is not None and self.is_complete():
+            raise _Complete(self)
+
+
+class _TapReading:
+    """The tensor that a tap reads in a forward pass.
+
+    Args:
+        tap (Tap): The tap.
+        role (str): ``'student'`` or ``'teacher'``, for the errors.
+        tensors (list[Tensor or None]): Where to put the tensor.
+        position (int): At which index of that list.
+    """
+
+    def __init__(self, tap: Tap, role: str, tensors: list[Tensor | None], position: int) -> None:
+        self.tap = tap
+        self.role = role
+        self.tensors = tensors
+        self.position = position
+        self.calls = 0
+        self.version = 0
+
+    def note(self, call: int, value: Any) -> None:
+        """Keep the tensor if this is the call that the tap names."""
+        self.calls = call + 1
+        if call == (self.tap.call or 0):
+            tensor = self.tap.select(value, self.role)
+            self.tensors[self.position] = tensor
+            self.version = _version(tensor)
+
+    def check(self) -> None:
+        """Check, after the forward pass, that the tensor is there, is the only one and is intact.
+
+        Raises:
+            UserError: If it is not.
+        """
+        tap, calls = self.tap, self.calls
+        where = f"the {self.role}'s layer '{tap.path}'"
+        spelling = f'{tap.prefix}{tap.path}'
+        tensor = self.tensors[self.position]
+        if not calls:
+            raise UserError(
+                f'{where} did not run in its forward pass: '
+                'choose a layer that every image goes through'
+            )
+        if calls == 1 and tensor is None:
+            raise UserError(f"{where} runs once in a forward pass: write '{spelling}' without '@'")
+        if (calls > 1 and tap.call is None) or tensor is None:
+            raise UserError(
+                f"{where} runs {calls} times in a forward pass: choose one, from '{spelling}@0' to "
+                f"'{spelling}@{calls - 1}'"
+            )
+        if _version(tensor) == self.version:
+            return
+        if tap.reads_input:
+            raise UserError(
+                f'{where} takes a feature map that this layer, or a later one, overwrites in place '
+                '(a ReLU, or a sum of branches): choose the output of the layer that overwrites it'
+            )
+        raise UserError(
+            f'{where} returns a feature map that a later module overwrites in place (a ReLU, or a '
+            'sum of branches): choose that module, or the one around both'
+        )
 
 
 @contextmanager
@@ -22,85 +176,46 @@ def record(
     taps: Sequence[Tap],
     role: str,
     stop_early: bool = False,
-    features: list | None = None,
+    head_inputs: list | None = None,
 ) -> Iterator[list[Tensor | None]]:
     """Record the tapped tensors of the forward pass that runs inside the ``with`` block.
-
-    The hooks live as long as the block, so that a copied, saved or deployed detector carries none.
 
     Args:
         detector (nn.Module): The detector that runs.
         taps (Sequence[Tap]): What to record.
         role (str): ``'student'`` or ``'teacher'``, for the errors.
-        stop_early (bool): Leave the block as soon as the last tap is recorded, so that no later run
-            of its module is seen. Defaults to False.
-        features (list, optional): Where to put what the detector's ``extract_feat`` returns; the
-            block is not left before. Defaults to None.
+        stop_early (bool): Leave the block as soon as everything is recorded. A later call of a
+            tapped module is then not noticed. Defaults to False.
+        head_inputs (list, optional): A list to which to append what the detector's ``extract_feat``
+            returns. Defaults to None: it is not recorded.
 
     Yields:
-        list[Tensor or None]: One tensor per tap in their order, None until it is recorded: see
+        list[Tensor or None]: One tensor per tap, in their order; None until it is recorded. See
         :meth:`Tap.select`.
 
     Raises:
-        UserError: Where a tapped module does not exist, does not run (that often), runs more than
-            once while its tap does not say which run is meant, or where a later module overwrites
-            what it returned.
+        UserError: If a tapped module does not exist, does not run (that often), runs more than once
+            while its tap does not name one of the calls, or if the recorded tensor is overwritten
+            in place.
     """
     modules = [tap.module(detector, role) for tap in taps]
-    calls = dict.fromkeys(modules, 0)
-    tapped: list[Tensor | None] = [None] * len(taps)
-    versions: list[int] = [0] * len(taps)
+    tensors: list[Tensor | None] = [None] * len(taps)
+    readings = [_TapReading(tap, role, tensors, i) for i, tap in enumerate(taps)]
 
-    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        for i, tap in enumerate(taps):
-            if modules[i] is module and calls[module] == (tap.call or 0):
-                tapped[i] = tap.select(output, role)
-                versions[i] = _version(tapped[i])
-        calls[module] += 1
-        leave()
+    def is_complete() -> bool:
+        return head_inputs != [] and all(tensor is not None for tensor in tensors)
 
-    def leave() -> None:
-        if stop_early and features != [] and all(one is not None for one in tapped):
-            raise _AllRecorded
-
-    def extract(images: Tensor) -> Any:
-        features.append(extract_feat(images))
-        leave()
-        return features[-1]
-
-    handles = [module.register_forward_hook(keep) for module in calls]
-    extract_feat = detector.extract_feat if features is not None else None
-    if features is not None:
-        detector.extract_feat = extract
-    try:
-        yield tapped
-    except _AllRecorded:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-        if features is not None:
-            del detector.extract_feat
-    for i, (tap, module) in enumerate(zip(taps, modules)):
-        where = f"the {role}'s layer '{tap.path}'"
-        if not calls[module]:
-            raise UserError(
-                f'{where} did not run in its forward pass: '
-                'choose a layer that every image goes through'
+    with Recorder(is_complete if stop_early else None) as recorder:
+        for module, reading in zip(modules, readings):
+            watch = recorder.on_input if reading.tap.reads_input else recorder.on_output
+            watch(module, reading.note)
+        if head_inputs is not None:
+            recorder.on_return(
+                detector, 'extract_feat', lambda call, value: head_inputs.append(value)
             )
-        count = calls[module]
-        if count == 1 and tapped[i] is None:
-            raise UserError(f"{where} runs once in a forward pass: write '{tap.path}' without '@'")
-        if (count > 1 and tap.call is None) or tapped[i] is None:
-            raise UserError(
-                f"{where} runs {count} times in a forward pass: choose one, from '{tap.path}@0' to "
-                f"'{tap.path}@{count - 1}'"
-            )
-        if _version(tapped[i]) != versions[i]:
-            raise UserError(
-                f'{where} returns a map that a later module overwrites in place (a ReLU, or a sum '
-                'of branches): choose that module, or the one around both'
-            )
+        yield tensors
+    for reading in readings:
+        reading.check()
 
 
 def _version(tensor: Tensor) -> int:
@@ -110,7 +225,7 @@ def _version(tensor: Tensor) -> int:
 
 @torch.no_grad()
 def count_channels(detector: nn.Module, tap: Tap, role: str) -> int:
-    """Find out how many channels a tapped map has, by running the detector on noise.
+    """Count the channels of a tapped feature map by running the detector on a dummy batch.
 
     Args:
         detector (nn.Module): The detector; it is left as it was.
@@ -118,16 +233,16 @@ def count_channels(detector: nn.Module, tap: Tap, role: str) -> int:
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
     Returns:
-        int: C of the map `(N, C, H, W)`.
+        int: C of the feature map `(N, C, H, W)`.
 
     Raises:
-        UserError: Where the layer does not exist, does not run, or gives no map.
+        UserError: If the layer does not exist, does not run, or gives no feature map.
     """
     training = {module: module.training for module in detector.modules()}
     batch = dummy_batch(detector.eval(), (128, 128))
-    # Of several runs of one module the first will do, all give as many channels.
-    with torch.random.fork_rng(), record(detector, [tap], role, stop_early=True) as tapped:
+    # The first of several calls of the module is enough: all give equally many channels.
+    with torch.random.fork_rng(), record(detector, [tap], role, stop_early=True) as tensors:
         detector(**batch, mode='tensor')
     for module, mode in training.items():
         module.training = mode
-    return tap.as_map(tapped[0], batch['inputs'].shape, role).shape[1]
+    return tap.as_map(tensors[0], batch['inputs'].shape, role).shape[1]

@@ -1,4 +1,4 @@
-"""A transfer: one loss between something of the student's and something of the teacher's."""
+"""The base class of the transfers: one loss between something of student and teacher."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,37 +17,44 @@ from nst_det.models.losses import TransferLoss
 
 @dataclass(frozen=True)
 class Batch:
-    """What the transfers need to know of the student's batch.
+    """The shape of the student's batch, and of the images in it.
 
     Args:
-        shape (Size): Of its images, `(N, 3, H, W)`.
-        sizes (list[tuple[int, int]], optional): H and W of each image in pixels, None where none
-            is padded or padding counts as image.
+        shape (Size): The shape of the batch, `(N, 3, H, W)`.
+        image_sizes (list[tuple[int, int]], optional): H and W of each image in pixels; None if no
+            image is padded, or padding counts as image.
     """
 
     shape: Size
-    sizes: list[tuple[int, int]] | None
+    image_sizes: list[tuple[int, int]] | None
 
     @classmethod
     def of(cls, images: Tensor, samples: Sequence[DetDataSample], ignore_padding: bool) -> 'Batch':
-        """The batch of some images and their samples."""
+        """Describe a batch.
+
+        Args:
+            images (Tensor): The images, `(N, 3, H, W)`.
+            samples (Sequence[DetDataSample]): Their samples.
+            ignore_padding (bool): Whether padding does not count as image.
+        """
         sizes = image_sizes(samples, images.shape[2:]) if ignore_padding else None
         return cls(images.shape, sizes)
 
     @property
-    def canvas(self) -> Size:
-        """Size: H and W of the batch in pixels, its padding included."""
+    def batch_input_shape(self) -> Size:
+        """Size: H and W of the batch in pixels, padding included."""
         return self.shape[2:]
 
 
-@dataclass
+@dataclass(frozen=True)
 class StudentOutput:
-    """What a transfer recorded of the student's forward pass.
+    """The tensors that a transfer recorded in the student's forward pass.
 
     Args:
-        tensors (list[Tensor]): What its loss reads, out of which the student made its own losses.
-        rois (list[Tensor], optional): The regions that they are of, one `(R, 5)` a tensor: image
-            index and corners. Defaults to None.
+        tensors (list[Tensor]): The input of the transfer's loss. The student's own losses were
+            computed from the same tensors.
+        rois (list[Tensor], optional): For the logits of regions, the regions: for each tensor one
+            of shape `(R, 5)`, image index and corners. Defaults to None.
     """
 
     tensors: list[Tensor]
@@ -55,15 +62,15 @@ class StudentOutput:
 
 
 class Transfer(ABC):
-    """What is transferred, from where to where.
+    """One loss between something of the student and something of the teacher.
 
     Args:
         loss (TransferLoss): The loss.
-        name (str): Its key among the student's losses; begins with ``loss_``.
-        layer (str): Where the student learns.
+        name (str): The key of the loss in the loss dict; begins with ``loss_``.
+        layer (str): The student's layer that learns, or ``'logits'``.
 
     Attributes:
-        factor (float): What a schedule makes of the loss's weight.
+        factor (float): The factor of a schedule on the weight of the loss.
     """
 
     def __init__(self, loss: TransferLoss, name: str, layer: str) -> None:
@@ -74,82 +81,92 @@ class Transfer(ABC):
 
     @property
     def weight(self) -> float:
-        """float: The weight λ of this moment."""
+        """float: The current weight λ."""
         return self.loss.loss_weight * self.factor
 
     @property
     def active(self) -> bool:
-        """bool: Whether its weight is not 0."""
+        """bool: Whether the current weight is not 0."""
         return self.weight != 0
 
     @property
     def log_name(self) -> str:
-        """str: What the log calls it; without 'loss', which would add a value to the total."""
+        """str: The name of the transfer in log keys.
+
+        It does not contain 'loss', because mmengine adds every value with 'loss' in its key to the
+        total loss.
+        """
         return self.name.removeprefix('loss_').removeprefix('nst_').replace('loss', 'Loss')
 
     @property
     def log_key(self) -> str:
-        """str: What the log calls the loss without its weight."""
+        """str: The log key of the loss without its weight, such as ``mmd2_backbone_layer3``."""
         return f'{self.loss.measure}_{self.log_name}'
 
     def measured(self, loss: Tensor) -> Tensor:
-        """What the loss measures, without the weight: MMD² of NST.
+        """Compute from a value of the loss what it measures, without the weight: MMD² for NST.
 
         Args:
-            loss (Tensor): The transfer's loss, a scalar.
+            loss (Tensor): The value of the loss, a scalar.
 
         Returns:
-            Tensor: A scalar without gradient; ``nan`` where the weight is 0, for nothing was
-            measured then.
+            Tensor: A scalar without gradient; ``nan`` if the weight is 0.
         """
         scale = 1 / (self.weight * self.loss.coefficient) if self.active else math.nan
         return loss.detach() * scale
 
     @abstractmethod
     def check_student(self, detector: nn.Module) -> None:
-        """Check that a student has what is tapped of it.
+        """Check that a student has what the transfer reads from it.
 
         Raises:
-            UserError: Where it has not.
+            UserError: If it has not.
         """
 
     @abstractmethod
     def check_teacher(self, detector: nn.Module) -> None:
-        """Check that a teacher has what is tapped of it.
+        """Check that a teacher has what the transfer reads from it.
 
         Raises:
-            UserError: Where it has not.
+            UserError: If it has not.
         """
 
     @property
     def teacher_taps(self) -> list[Tap]:
-        """list[Tap]: The teacher's maps that it needs."""
+        """list[Tap]: The taps of the teacher that the transfer reads."""
         return []
 
     @property
-    def needs_features(self) -> bool:
-        """bool: Whether it needs the feature maps that the teacher's heads see."""
+    def needs_logits(self) -> bool:
+        """bool: Whether the transfer reads the logits of the teacher."""
         return False
 
     @abstractmethod
     def record(self, student: nn.Module) -> AbstractContextManager[StudentOutput]:
-        """Record what it needs of the forward pass that runs inside the ``with`` block."""
+        """Record the student's forward pass that runs inside the ``with`` block.
+
+        Args:
+            student (nn.Module): The student.
+
+        Returns:
+            ContextManager[StudentOutput]: Yields the output, which is filled during the block.
+        """
 
     @abstractmethod
     def compare(
         self,
-        seen: Sequence[Tensor],
-        observed: StudentOutput,
+        student_tensors: Sequence[Tensor],
+        student_output: StudentOutput,
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
-        """Compute the loss, without the schedule's factor.
+        """Compute the loss, without the factor of a schedule.
 
         Args:
-            seen (Sequence[Tensor]): The observation's tensors, or views of them.
-            observed (StudentOutput): What was recorded of the student.
+            student_tensors (Sequence[Tensor]): ``student_output.tensors``, or views of them.
+            student_output (StudentOutput): What was recorded of the student.
             batch (Batch): The student's batch.
-            teacher_output (TeacherOutput): What the teacher made of it.
+            teacher_output (TeacherOutput): The teacher's output for this batch.
 
         Returns:
             Tensor: A scalar.

@@ -1,8 +1,9 @@
 """Building the transfers that a config lists."""
 
 import re
+from collections.abc import Sequence
 
-from nst_det.config.options import OptionError, build_part, check_keys, within
+from nst_det.config.options import build_part, check_keys, within
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.transfers.base import Transfer
@@ -10,82 +11,92 @@ from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
 from nst_det.models.distillers.transfers.logit_transfer import LogitTransfer
 from nst_det.models.losses import TransferLoss
 
-KEYS = ('layer', 'student_layer', 'teacher_layer', 'loss')
+LAYER_KEYS = ('layer', 'student_layer', 'teacher_layer')
 
 
-def build_transfers(cfgs: list[dict]) -> list[Transfer]:
+def build_transfers(cfgs: Sequence[dict]) -> list[Transfer]:
     """Build the transfers of a distiller's config.
 
     Args:
-        cfgs (list[dict]): Each with ``loss`` and, but for ``KDLoss``, ``layer`` (or
-            ``student_layer`` and ``teacher_layer``).
+        cfgs (Sequence[dict]): Each with ``loss`` and ``layer`` (or ``student_layer`` and
+            ``teacher_layer``); without a layer if the loss compares logits.
 
     Raises:
-        UserError: Where a key is missing, unknown or wrong; it names the option's place.
+        UserError: If a key is missing, unknown or has a wrong value.
     """
-    if isinstance(cfgs, dict) or not isinstance(cfgs, (list, tuple)):
-        raise OptionError(f'transfers is a {type(cfgs).__name__}, expected a list of dicts')
+    if not isinstance(cfgs, (list, tuple)):
+        raise UserError(
+            f'transfers is a {type(cfgs).__name__}, expected a list of dicts', 'transfers'
+        )
     transfers: list[Transfer] = []
     for i, cfg in enumerate(cfgs):
-        if not isinstance(cfg, dict):
-            raise OptionError(f'transfers[{i}] is {cfg!r:.80}, expected a dict(layer=…, loss=…)')
-        check_keys(cfg, list(KEYS), f'transfers[{i}]')
-        if 'loss' not in cfg:
-            raise OptionError(
-                f"transfers[{i}] has no loss: give one, such as loss=dict(type='NSTLoss')"
-            )
-        with within(f'transfers[{i}]'):
-            loss = build_part(cfg['loss'], TransferLoss, 'loss')
-        taken = [other.name for other in transfers]
-        if loss.compares == 'logits':
-            transfers.append(_class_transfer(cfg, loss, taken, f'transfers[{i}]'))
-        else:
-            taps = [_tap(cfg, role, f'transfers[{i}]') for role in ('student', 'teacher')]
-            layer = re.sub(r'\W+', '_', taps[0].layer).strip('_')
-            name = _free(f'loss_{loss.method}_{layer}', taken)
-            transfers.append(FeatureTransfer(taps[0], taps[1], loss, name))
+        names = [transfer.name for transfer in transfers]
+        transfers.append(_build_transfer(cfg, f'transfers[{i}]', names))
     return transfers
 
 
-def places(cfgs: list[dict], role: str) -> list[str]:
-    """Name the options that say what is tapped, for errors.
+def layer_options(cfgs: Sequence[dict], role: str) -> list[str]:
+    """Name the options that say what the transfers read, for errors.
 
     Args:
-        cfgs (list[dict]): The transfers' configs.
+        cfgs (Sequence[dict]): The configs of the transfers.
         role (str): ``'student'`` or ``'teacher'``.
 
     Returns:
-        list[str]: One per transfer, such as ``'transfers[0].layer'``.
+        list[str]: One for each transfer, such as ``'transfers[0].layer'``.
     """
-    return [
-        f'transfers[{i}].{next((key for key in ("layer", f"{role}_layer") if key in cfg), "loss")}'
-        for i, cfg in enumerate(cfgs)
-    ]
+    options = []
+    for i, cfg in enumerate(cfgs):
+        keys = [key for key in ('layer', f'{role}_layer') if key in cfg]
+        options.append(f'transfers[{i}].{keys[0] if keys else "loss"}')
+    return options
 
 
-def _class_transfer(cfg: dict, loss: TransferLoss, taken: list[str], where: str) -> LogitTransfer:
-    for key in KEYS[:3]:
-        if key in cfg:
-            raise OptionError(
-                f'{where} gives KDLoss the option {key}: it compares class scores and taps no '
-                'layer, leave it out'
-            )
-    return LogitTransfer(loss, _free(f'loss_{loss.method}', taken))
-
-
-def _tap(cfg: dict, role: str, where: str) -> Tap:
-    given = [key for key in ('layer', f'{role}_layer') if key in cfg]
-    if len(given) != 1:
-        raise OptionError(
-            f'{where} says {"both " if given else "neither "}layer'
-            f'{" and" if given else " nor"} {role}_layer: give layer, or student_layer '
-            'and teacher_layer'
+def _build_transfer(cfg: dict, where: str, names: Sequence[str]) -> Transfer:
+    """Build one transfer whose name differs from the given ones."""
+    if not isinstance(cfg, dict):
+        raise UserError(f'{where} is {cfg!r:.80}, expected a dict(layer=…, loss=…)', where)
+    check_keys(cfg, [*LAYER_KEYS, 'loss'], where)
+    if 'loss' not in cfg:
+        raise UserError(
+            f"{where} has no loss: give one, such as loss=dict(type='NSTLoss')", f'{where}.loss'
         )
+    with within(where):
+        loss = build_part(cfg['loss'], TransferLoss, 'loss')
+    if loss.compares == 'logits':
+        _refuse_layers(cfg, loss, where)
+        return LogitTransfer(loss, _unique(f'loss_{loss.method}', names))
+    student_tap, teacher_tap = (_build_tap(cfg, role, where) for role in ('student', 'teacher'))
+    layer = re.sub(r'\W+', '_', student_tap.layer).strip('_')
+    name = _unique(f'loss_{loss.method}_{layer}', names)
+    return FeatureTransfer(student_tap, teacher_tap, loss, name)
+
+
+def _refuse_layers(cfg: dict, loss: TransferLoss, where: str) -> None:
+    for key in LAYER_KEYS:
+        if key in cfg:
+            raise UserError(
+                f'{where} has the option {key}, but {type(loss).__name__} compares logits and '
+                'reads no layer: leave the option out',
+                f'{where}.{key}',
+            )
+
+
+def _build_tap(cfg: dict, role: str, where: str) -> Tap:
+    keys = [key for key in ('layer', f'{role}_layer') if key in cfg]
+    if len(keys) != 1:
+        found = f'both layer and {role}_layer' if keys else f'neither layer nor {role}_layer'
+        raise UserError(
+            f'{where} has {found}: give layer, or student_layer and teacher_layer',
+            f'{where}.{role}_layer',
+        )
+    (key,) = keys
     try:
-        return Tap(cfg[given[0]])
+        return Tap(cfg[key])
     except UserError as error:
-        raise OptionError(f'{where}.{given[0]}{str(error).removeprefix("layer")}') from error
+        message = str(error).removeprefix('layer')
+        raise UserError(f'{where}.{key}{message}', f'{where}.{key}') from error
 
 
-def _free(name: str, taken: list[str]) -> str:
+def _unique(name: str, taken: Sequence[str]) -> str:
     return f'{name}_{len(taken)}' if name in taken else name

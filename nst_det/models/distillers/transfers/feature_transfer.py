@@ -1,30 +1,30 @@
-"""A transfer between one feature map of the student's and one of the teacher's."""
+"""A transfer between a feature map of the student and one of the teacher."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from nst_det.models.distillers.taps.geometry import align, inside
+from nst_det.models.distillers.taps.geometry import align_feature_map, image_mask
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.losses import FeatureLoss
+from nst_det.models.losses import TransferLoss
 
 
 class FeatureTransfer(Transfer):
-    """Makes a map of the student's like one of the teacher's.
+    """A transfer that makes a feature map of the student similar to one of the teacher.
 
     Args:
-        student_tap (Tap): Where the student learns.
-        teacher_tap (Tap): What it learns from.
-        loss (FeatureLoss): Takes the student's and the teacher's feature map and the mask of the
-            positions that count, gives a scalar.
-        name (str): The loss's key among the student's losses.
+        student_tap (Tap): The student's feature map, which learns.
+        teacher_tap (Tap): The teacher's feature map.
+        loss (TransferLoss): A loss that compares features: takes both feature maps and the mask of
+            the positions that count, gives a scalar.
+        name (str): The key of the loss in the loss dict.
     """
 
-    def __init__(self, student_tap: Tap, teacher_tap: Tap, loss: FeatureLoss, name: str) -> None:
+    def __init__(self, student_tap: Tap, teacher_tap: Tap, loss: TransferLoss, name: str) -> None:
         super().__init__(loss, name, student_tap.layer)
         self.student_tap = student_tap
         self.teacher_tap = teacher_tap
@@ -41,39 +41,40 @@ class FeatureTransfer(Transfer):
 
     @contextmanager
     def record(self, student: nn.Module) -> Iterator[StudentOutput]:
-        with record(student, [self.student_tap], 'student') as tapped:
-            yield StudentOutput(tapped)
+        with record(student, [self.student_tap], 'student') as tensors:
+            yield StudentOutput(tensors)
 
     def compare(
         self,
-        seen: Sequence[Tensor],
-        observed: StudentOutput,
+        student_tensors: Sequence[Tensor],
+        student_output: StudentOutput,
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
-        return self.loss(*self.pair(seen[0], batch, teacher_output))
+        return self.loss(*self.pair(student_tensors[0], batch, teacher_output))
 
     def pair(
-        self, tapped: Tensor, batch: Batch, teacher_output: TeacherOutput
+        self, student_tensor: Tensor, batch: Batch, teacher_output: TeacherOutput
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Bring the two maps to the same positions.
+        """Bring the two feature maps to the same positions.
 
         Args:
-            tapped (Tensor): What the student's tap recorded, or a view of it.
+            student_tensor (Tensor): What the student's tap recorded, or a view of it.
             batch (Batch): The student's batch.
-            teacher_output (TeacherOutput): What the teacher made of it.
+            teacher_output (TeacherOutput): The teacher's output for this batch.
 
         Returns:
-            tuple[Tensor, Tensor, Tensor or None]: The student's map `(N, C_S, H, W)`, the teacher's
-            `(N, C_T, H, W)`, and the mask of the positions that count, `(N, 1, H, W)`, None where
-            all do.
+            tuple[Tensor, Tensor, Tensor or None]: The student's feature map `(N, C_S, H, W)`, the
+            teacher's feature map `(N, C_T, H, W)`, and the mask of the positions inside the images,
+            `(N, 1, H, W)`, or None if all are.
         """
-        student_map = self.student_tap.as_map(tapped, batch.shape, 'student')
-        teacher_map = align(
+        student_map = self.student_tap.as_map(student_tensor, batch.shape, 'student')
+        teacher_map = align_feature_map(
             teacher_output.feature_maps[self.teacher_tap],
             teacher_output.batch_input_shape,
             student_map.shape[2:],
-            batch.canvas,
-            batch.sizes,
+            batch.batch_input_shape,
+            batch.image_sizes,
         )
-        return student_map, teacher_map, inside(batch.sizes, batch.canvas, student_map)
+        mask = image_mask(batch.image_sizes, batch.batch_input_shape, student_map)
+        return student_map, teacher_map, mask

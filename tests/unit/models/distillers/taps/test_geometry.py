@@ -5,7 +5,12 @@ import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 
-from nst_det.models.distillers.taps.geometry import align, image_sizes, inside, strides_of_map
+from nst_det.models.distillers.taps.geometry import (
+    align_feature_map,
+    compute_strides,
+    image_mask,
+    image_sizes,
+)
 
 
 def position_map(canvas, stride, batch=1):
@@ -28,7 +33,7 @@ def position_map(canvas, stride, batch=1):
     ],
 )
 def test_a_stride_is_told_from_the_sizes(canvas, size, stride):
-    assert strides_of_map(canvas, size) == (stride, stride)
+    assert compute_strides(canvas, size) == (stride, stride)
 
 
 @pytest.mark.parametrize('stride', [4, 8, 16, 32])
@@ -40,7 +45,7 @@ def test_equal_positions_agree_whatever_the_strides_and_the_paddings(
     canvas = 200, 300
     student = position_map(canvas, stride)
     teacher = position_map(teacher_canvas, teacher_stride)
-    aligned = align(teacher, teacher_canvas, student.shape[2:], canvas)
+    aligned = align_feature_map(teacher, teacher_canvas, student.shape[2:], canvas)
     # Between the centres of the outermost positions that both have inside the image.
     margin = max(stride, teacher_stride)
     clear = (student > margin) & (student < torch.tensor(canvas).view(2, 1, 1) - margin)
@@ -51,13 +56,13 @@ def test_equal_positions_agree_whatever_the_strides_and_the_paddings(
 
 def test_equal_strides_only_cut_off_what_the_padding_added():
     teacher = torch.rand(2, 3, 8, 12)
-    aligned = align(teacher, (128, 192), (7, 10), (100, 150))
+    aligned = align_feature_map(teacher, (128, 192), (7, 10), (100, 150))
     assert torch.equal(aligned, teacher[:, :, :7, :10])
 
 
 def test_other_strides_are_plain_interpolation_where_the_areas_are_equal():
     teacher = torch.rand(2, 3, 4, 6)
-    aligned = align(teacher, (128, 192), (8, 12), (128, 192))
+    aligned = align_feature_map(teacher, (128, 192), (8, 12), (128, 192))
     expected = F.interpolate(teacher, (8, 12), mode='bilinear', align_corners=False)
     torch.testing.assert_close(aligned, expected)
 
@@ -67,30 +72,30 @@ def test_what_lies_beyond_an_image_does_not_bleed_in():
     teacher[0, :, :4, :6] = 1  # an image of 64 × 96
     teacher[1, :, :8, :2] = 1  # and one of 128 × 32
     sizes = [(64, 96), (128, 32)]
-    aligned = align(teacher, (128, 128), (16, 16), (128, 128), sizes)
+    aligned = align_feature_map(teacher, (128, 128), (16, 16), (128, 128), sizes)
     assert aligned[0, :, :8, :12].eq(1).all()
     assert aligned[1, :, :16, :4].eq(1).all()
-    padded = align(teacher, (128, 128), (12, 12), (96, 96))
+    padded = align_feature_map(teacher, (128, 128), (12, 12), (96, 96))
     assert padded[0, :, 8:].gt(1).any()
 
 
 def test_the_teachers_own_padding_does_not_bleed_in():
     teacher = torch.full((1, 1, 4, 4), 9.0)
     teacher[:, :, :3, :3] = 1  # the canvas of 96 × 96
-    assert align(teacher, (128, 128), (12, 12), (96, 96)).eq(1).all()
+    assert align_feature_map(teacher, (128, 128), (12, 12), (96, 96)).eq(1).all()
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
 def test_it_aligns_maps_of_every_type(dtype):
     teacher = torch.rand(1, 2, 4, 4).to(dtype)
-    aligned = align(teacher, (64, 64), (8, 8), (64, 64))
-    expected = align(teacher.float(), (64, 64), (8, 8), (64, 64))
+    aligned = align_feature_map(teacher, (64, 64), (8, 8), (64, 64))
+    expected = align_feature_map(teacher.float(), (64, 64), (8, 8), (64, 64))
     torch.testing.assert_close(aligned.float(), expected)
 
 
 def test_a_position_is_inside_where_its_centre_is():
     feature_map = torch.zeros(3, 5, 4, 4)
-    mask = inside([(64, 64), (24, 25), (1, 40)], (64, 64), feature_map)
+    mask = image_mask([(64, 64), (24, 25), (1, 40)], (64, 64), feature_map)
     assert mask.shape == (3, 1, 4, 4)
     assert mask.sum((1, 2, 3)).tolist() == [16, 1 * 2, 1 * 2]
     assert mask[1, 0, 0].tolist() == [True, True, False, False]
@@ -103,11 +108,11 @@ def samples(*sizes):
 def test_a_batch_without_padding_costs_no_mask():
     canvas = 64, 96
     assert image_sizes(samples(canvas, (64, 96, 3)), canvas) is None
-    assert inside(None, canvas, torch.zeros(2, 1, 4, 6)) is None
+    assert image_mask(None, canvas, torch.zeros(2, 1, 4, 6)) is None
 
 
 def test_padding_of_less_than_half_a_position_costs_no_mask():
     sizes = image_sizes(samples((60, 96), (64, 90)), (64, 96))
     assert sizes == [(60, 96), (64, 90)]
-    assert inside(sizes, (64, 96), torch.zeros(2, 1, 4, 6)) is None
-    assert inside(sizes, (64, 96), torch.zeros(2, 1, 8, 12)) is not None
+    assert image_mask(sizes, (64, 96), torch.zeros(2, 1, 4, 6)) is None
+    assert image_mask(sizes, (64, 96), torch.zeros(2, 1, 8, 12)) is not None
