@@ -40,7 +40,7 @@ def test_a_table_of_two_rows_and_nothing_is_done_twice(tool, rows):
     status, out, err = tool(*call)
     assert status == 0, err
     assert '[2/2] NST, seed 3: mAP' in out
-    assert 'one seed: no interval can be had' in Path('table/table.md').read_text()
+    assert 'one seed: no interval' in Path('table/table.md').read_text()
     lines = table_of('table')
     results = [
         json.loads(Path(f'table/{name}/seed3.json').read_text()) for name in ('baseline', 'nst')

@@ -155,7 +155,7 @@ def test_ap_by_area_is_the_area_under_the_interpolated_curve():
         for i, recall in enumerate(result['recall']):
             area += (recall - last) * max(result['precision'][i:])
             last = recall
-        assert one['ap'] == pytest.approx(area, abs=1e-12)
+        assert result['ap'] == pytest.approx(area, abs=1e-12)
 
 
 def test_ap_without_detections_and_objects_is_0():
@@ -212,8 +212,8 @@ def detections_near(annotations, rng):
     """The detections of a mediocre detector: shifted, repeated and wrong boxes."""
     detections = []
     for annotation in annotations:
-        boxes = np.concatenate([one['bboxes'], one['bboxes_ignore']])
-        labels = np.concatenate([one['labels'], one['labels_ignore']])
+        boxes = np.concatenate([annotation['bboxes'], annotation['bboxes_ignore']])
+        labels = np.concatenate([annotation['labels'], annotation['labels_ignore']])
         pick = rng.integers(0, len(boxes), 2 * len(boxes))
         sides = np.tile(boxes[pick][:, 2:] - boxes[pick][:, :2], 2)
         near = boxes[pick] + rng.normal(0, 0.12, sides.shape) * sides
@@ -225,7 +225,7 @@ def detections_near(annotations, rng):
 
 def test_ap_equals_the_protocol_on_the_genuine_annotations(genuine):
     assert len(genuine) == 4952
-    assert sum(len(one['bboxes']) for one in genuine) == 12032
+    assert sum(len(annotation['bboxes']) for annotation in genuine) == 12032
     detections = detections_near(genuine, np.random.default_rng(5))
     mean, _ = eval_voc_map(detections, genuine, 20)
     assert 0.2 < mean < 0.8
