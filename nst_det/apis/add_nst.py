@@ -1,4 +1,4 @@
-"""Writing a config that adds NST to somebody's detector config."""
+"""Writing a config that adds NST to the config of any detector."""
 
 import math
 import os
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from nst_det.apis.build import build_detector
 from nst_det.apis.list_layers import ForwardPass, Layer, list_layers, stride_of
-from nst_det.config.load import SCOPE, load_config
+from nst_det.config.detector import is_distiller
+from nst_det.config.find import SCOPE, shipped_config
+from nst_det.config.load import load_config
 from nst_det.config.options import build_part
-from nst_det.errors import UserError, one_line
+from nst_det.errors import UserError, one_line, refuse_existing
 from nst_det.fileio.state_dict import check_fit, read_state_dict
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch, padded_shape
 from nst_det.models.distillers.taps.recorder import record
@@ -25,12 +27,12 @@ from nst_det.models.losses import NSTLoss
 TRIAL_IMAGE = 320, 512  # large enough for every level of a pyramid, and quick
 
 Pair = tuple[str, str]
-"""A layer of the student's and the teacher's that it learns from."""
+"""A layer of the student, and the layer of the teacher that it learns from."""
 
 
 @dataclass(frozen=True)
 class Addition:
-    """What is added to a student's config.
+    """The addition to a student's config.
 
     Args:
         student (str): The student's config: a path or ``'mmdet::…'``.
@@ -48,37 +50,36 @@ class Addition:
 
 
 def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[str]:
-    """Check that a student can learn from a teacher, and write the config in which it does.
+    """Check that a student can learn from a teacher, and write the config for it.
 
     Args:
-        addition (Addition): What is added.
-        out (str): The file to write, which must not be there yet.
-        pairs (Sequence[Pair]): The layers; proposed where there are none. Defaults to ().
+        addition (Addition): The student, the teacher and the loss.
+        out (str): The file to write. It may not exist yet.
+        pairs (Sequence[Pair]): The layers. Defaults to (): they are chosen.
 
     Returns:
-        list[str]: What the user should know: the layers and why, and what was not checked.
+        list[str]: Lines for the user: the layers and the reason for them, and what was not checked.
 
     Raises:
-        UserError: Where something does not exist or does not fit. Nothing is written then.
+        UserError: If something does not exist or does not fit. Nothing is written then.
     """
-    file = Path(os.path.abspath(Path(out).expanduser()))
+    file = _absolute(out)
     if file.suffix != '.py':
         raise UserError(f'the config to write is {out}, expected the name of a .py file')
-    if file.exists():
-        raise UserError(f'{file} exists already: remove it, or choose another name with -o')
+    refuse_existing(file, 'remove it, or choose another name with -o')
     build_part(
         dict(type='NSTLoss', loss_weight=addition.loss_weight, kernel=addition.kernel),
         NSTLoss,
         'loss',
     )
-    base = _check_base(addition.student)
+    base = _load_base(addition.student)
     student, teacher = build_detector(base), build_detector(addition.teacher)
     report = _check_checkpoint(teacher, addition.checkpoint)
-    canvas = padded_shape(TRIAL_IMAGE, student, teacher)
-    passes = [list_layers(detector, canvas, body_only=True) for detector in (student, teacher)]
+    shape = padded_shape(TRIAL_IMAGE, student, teacher)
+    passes = [list_layers(detector, shape, body_only=True) for detector in (student, teacher)]
     if not pairs:
-        pairs, why = propose(*passes)
-        report.append(f'Layers: {why}.')
+        pairs, reason = propose(*passes)
+        report.append(f'Layers: {reason}.')
     report += check_pairs(student, teacher, passes, pairs)
     if len(pairs) > 1:
         report.append(
@@ -99,7 +100,7 @@ def parse_pair(text: str) -> Pair:
         Pair: The two layers.
 
     Raises:
-        UserError: Where one is not spelled as a layer.
+        UserError: If one of them is not spelled as a layer.
     """
     student, _, teacher = text.partition('=')
     pair = student, teacher if '=' in text else student
@@ -111,24 +112,24 @@ def parse_pair(text: str) -> Pair:
 def propose(student: ForwardPass, teacher: ForwardPass) -> tuple[list[Pair], str]:
     """Choose the layers of a transfer.
 
-    Where both detectors have a neck, those are its levels of equal stride, because all that the
-    heads do depends on them alone. Coarser levels than the backbone's last map are left out: they
-    are made from that one, and of so few positions that their patterns say little. Without a neck
-    it is the backbone's last map of stride 16, which is the paper's choice for detection.
+    If both detectors have a neck, they are its levels of equal stride, because everything that the
+    heads do depends on these alone. Levels coarser than the backbone's last feature map are left
+    out: they are made from that feature map, and have so few positions that their patterns hold
+    little. Without a neck it is the backbone's last feature map of stride 16, as in the paper.
 
     Args:
         student (ForwardPass): The student's layers.
-        teacher (ForwardPass): The teacher's.
+        teacher (ForwardPass): The teacher's layers.
 
     Returns:
-        tuple[list[Pair], str]: The layers, and why these.
+        tuple[list[Pair], str]: The layers, and the reason for them.
 
     Raises:
-        UserError: Where a detector has no backbone by that name.
+        UserError: If a detector has no backbone by that name.
     """
     bodies = {
-        'student': [layer for layer in student.of('backbone') if not layer.frozen],
-        'teacher': teacher.of('backbone'),
+        'student': [layer for layer in student.useful_in('backbone') if not layer.frozen],
+        'teacher': teacher.useful_in('backbone'),
     }
     for role, layers in bodies.items():
         if not layers:
@@ -137,32 +138,31 @@ def propose(student: ForwardPass, teacher: ForwardPass) -> tuple[list[Pair], str
                 f'do in the {role}: name some with --layers; tools/list_layers.py lists them'
             )
     coarsest = max(layer.stride for layer in bodies['student'])
-    by_stride = {layer.stride: layer for layer in reversed(teacher.of('neck'))}
-    shared = [layer for layer in student.of('neck') if layer.stride in by_stride]
+    by_stride = {layer.stride: layer for layer in reversed(teacher.useful_in('neck'))}
+    shared = [layer for layer in student.useful_in('neck') if layer.stride in by_stride]
     levels = [layer for layer in shared if layer.stride <= coarsest]
     if levels:
-        why = 'both detectors have a neck, and all that the heads see are its levels'
+        reason = 'both detectors have a neck, and all that the heads see are its levels'
         if levels != shared:
-            why += (
+            reason += (
                 f'; those coarser than stride {coarsest:g}, the last of the backbone, are left out'
             )
-        return [(layer.name, by_stride[layer.stride].name) for layer in levels], why
-    own = _nearest(bodies['student'], 16)
-    other = _nearest(bodies['teacher'], own.stride)
-    lacking = [
-        role
-        for role, forward in [('student', student), ('teacher', teacher)]
-        if not forward.of('neck')
-    ]
-    because = {
-        0: 'the necks have no stride in common',
-        1: f'the {"".join(lacking)} has no neck',
-        2: 'neither detector has a neck',
-    }[len(lacking)]
-    return [(own.name, other.name)], (
-        f"{because}, so the backbone's last map of stride {own.stride:g}"
-        + (", the paper's choice for detection" if own.stride == 16 else ', the nearest to 16')
-    )
+        return [(layer.name, by_stride[layer.stride].name) for layer in levels], reason
+    student_layer = _nearest(bodies['student'], 16)
+    teacher_layer = _nearest(bodies['teacher'], student_layer.stride)
+    stride = student_layer.stride
+    reason = f"{_why_no_level(student, teacher)}, so the backbone's last map of stride {stride:g}, "
+    reason += "the paper's choice for detection" if stride == 16 else 'the nearest to 16'
+    return [(student_layer.name, teacher_layer.name)], reason
+
+
+def _why_no_level(student: ForwardPass, teacher: ForwardPass) -> str:
+    """The reason why no level of the necks can be used."""
+    if student.useful_in('neck') and teacher.useful_in('neck'):
+        return 'the necks have no stride in common'
+    if not student.useful_in('neck') and not teacher.useful_in('neck'):
+        return 'neither detector has a neck'
+    return f'the {"teacher" if student.of("neck") else "student"} has no neck'
 
 
 def check_pairs(
@@ -171,38 +171,36 @@ def check_pairs(
     passes: Sequence[ForwardPass],
     pairs: Sequence[Pair],
 ) -> list[str]:
-    """Check by a forward pass that layers exist, give feature maps, and that the student's learn.
+    """Check in a forward pass that layers exist, give feature maps, and that the student's learn.
 
     Args:
         student (nn.Module): The student.
         teacher (nn.Module): The teacher.
-        passes (Sequence[ForwardPass]): What is known of the layers of either.
-        pairs (Sequence[Pair]): The layers.
+        passes (Sequence[ForwardPass]): The known layers of the student and of the teacher.
+        pairs (Sequence[Pair]): The layers to check.
 
     Returns:
-        list[str]: A line for each pair, which says where strides differ.
+        list[str]: A line for each pair, which tells where strides differ.
 
     Raises:
-        UserError: Where a layer will not do.
+        UserError: If a layer cannot be used.
     """
-    maps = {
-        role: _record(detector, forward, layers, role)
-        for role, detector, forward, layers in zip(
-            ('student', 'teacher'), (student, teacher), passes, zip(*pairs)
-        )
-    }
+    student_layers, teacher_layers = zip(*pairs)
+    student_maps = _record(student, passes[0], student_layers, 'student')
+    teacher_maps = _record(teacher, passes[1], teacher_layers, 'teacher')
     report = []
-    for (layer, teacher_layer), own, other in zip(pairs, maps['student'], maps['teacher']):
-        if not own.requires_grad:
+    for (layer, teacher_layer), *maps in zip(pairs, student_maps, teacher_maps):
+        if not maps[0].requires_grad:
             raise UserError(
                 f"the student's layer '{layer}' learns nothing: all that leads to it is frozen "
                 '(frozen_stages, say); choose a later one'
             )
         strides = [
-            stride_of(forward.canvas, one.shape[2:]) for forward, one in zip(passes, (own, other))
+            stride_of(forward.batch_input_shape, feature_map.shape[2:])
+            for forward, feature_map in zip(passes, maps)
         ]
-        line = f'  {layer} ({_facts(own, strides[0])}) learns from '
-        line += f'{teacher_layer} ({_facts(other, strides[1])})'
+        line = f'  {layer} ({_describe(maps[0], strides[0])}) learns from '
+        line += f'{teacher_layer} ({_describe(maps[1], strides[1])})'
         if strides[0] != strides[1]:
             line += ": the teacher's map will be interpolated to the student's size"
         report.append(line)
@@ -210,13 +208,13 @@ def check_pairs(
 
 
 def compose(addition: Addition, pairs: Sequence[Pair], base: Config, folder: Path) -> str:
-    """The text of the config.
+    """Write the text of the config.
 
     Args:
-        addition (Addition): What is added.
+        addition (Addition): The student, the teacher and the loss.
         pairs (Sequence[Pair]): The layers.
         base (Config): The student's config.
-        folder (Path): Where the config will lie; what lies there or below it is named relative to
+        folder (Path): The folder of the new config. Files in it or below it are named relative to
             the config, so that they can move together.
 
     Returns:
@@ -228,28 +226,24 @@ def compose(addition: Addition, pairs: Sequence[Pair], base: Config, folder: Pat
         taps = 'student_layer=student_layer,\n            teacher_layer=teacher_layer'
     layers = '\n'.join(f'    {pair[0] if same else tuple(pair)!r},' for pair in pairs)
     kernel = ', '.join(f'{key}={value!r}' for key, value in addition.kernel.items())
-    student, teacher, checkpoint = (
-        _place(what, folder, start)
-        for what, start in [
-            (addition.student, '.'),
-            (addition.teacher, '{{ fileDirname }}'),
-            (addition.checkpoint, '{{ fileDirname }}'),
-        ]
-    )
+    student = addition.student
+    if student.startswith(SCOPE):  # mmdet's own tools would look it up before nst_det is imported
+        student = str(shipped_config(student).resolve())
+    beside = '{{ fileDirname }}'
     return f"""\
 # {Path(addition.student.split('::')[-1]).stem}, trained with NST: it learns from a teacher as well.
-_base_ = {_imported(student)}{student!r}
+_base_ = {_place(student, folder, '.')!r}
 
 # What you may want to change.
-teacher_config = {teacher!r}
-teacher_checkpoint = {checkpoint!r}
+teacher_config = {_place(addition.teacher, folder, beside)!r}
+teacher_checkpoint = {_place(addition.checkpoint, folder, beside)!r}
 kernel = dict({kernel})
 loss_weight = {addition.loss_weight!r}  # the paper's lambda, shared by the layers
-layers = [{'' if same else "  # the student's, the teacher's"}
+layers = [{'' if same else '  # of the student, of the teacher'}
 {layers}
 ]
 
-{_imports(base)}model = dict(
+{_imports(base)}{_hooks(base)}model = dict(
     _delete_=True,
     type='NSTDistiller',
     student=_base_.model,
@@ -265,8 +259,8 @@ layers = [{'' if same else "  # the student's, the teacher's"}
 """
 
 
-def _check_base(path: str) -> Config:
-    """Read the student's config, which has to be one that ``_base_`` can inherit."""
+def _load_base(path: str) -> Config:
+    """Load the student's config, which must be one that ``_base_`` can inherit."""
     base = load_config(path)
     model = base.get('model')
     if not isinstance(model, dict) or 'type' not in model:
@@ -276,7 +270,7 @@ def _check_base(path: str) -> Config:
             f'{path} is a config of the kind that imports its classes, which _base_ cannot '
             'inherit: give one that names its types as text'
         )
-    if model['type'] == 'NSTDistiller':
+    if is_distiller(model):
         raise UserError(f'{path} has NST already: edit it, or give the plain student config')
     return base
 
@@ -285,51 +279,57 @@ def _check_checkpoint(teacher: nn.Module, checkpoint: str) -> list[str]:
     if checkpoint == RANDOM:
         return ['The teacher will be untrained, as asked for.']
     if '://' in checkpoint:
-        return [f'Not checked: whether {checkpoint} fits the teacher; training will say.']
+        return [f'Not checked: whether {checkpoint} fits the teacher; the training will check it.']
     check_fit(teacher, read_state_dict(checkpoint), checkpoint, 'teacher')
     return [f'All weights of the teacher are in {checkpoint}.']
 
 
-def _facts(feature_map: Tensor, stride: float | None) -> str:
+def _describe(feature_map: Tensor, stride: float | None) -> str:
     where = 'one position' if stride is None else f'stride {stride:g}'
     return f'{feature_map.size(1)} channels, {where}'
 
 
 def _nearest(layers: Sequence[Layer], stride: float) -> Layer:
-    """The last of the layers whose stride is the closest to one."""
-    return max(layers, key=lambda one: (-abs(math.log2(one.stride / stride)), one.flops))
+    """The last layer among those with the nearest stride."""
+    return max(layers, key=lambda layer: (-abs(math.log2(layer.stride / stride)), layer.flops))
 
 
 def _record(
     detector: nn.Module, forward: ForwardPass, layers: Sequence[str], role: str
 ) -> list[Tensor]:
+    """Run a detector on a dummy batch and give the feature maps of layers."""
     taps = [Tap(layer) for layer in layers]
-    batch = dummy_batch(detector, forward.canvas)
-    # What is listed is spelt without doubt. Of another spelling, the whole pass has to tell.
+    batch = dummy_batch(detector, forward.batch_input_shape)
+    # A layer as listed is spelt without ambiguity. For another spelling the complete pass must run.
     listed = set(layers) <= {layer.name for layer in forward.layers}
     try:
-        with record(detector, taps, role, stop_early=listed) as maps:
+        with record(detector, taps, role, stop_early=listed) as tensors:
             detector(**batch, mode='tensor')
     except UserError:
         raise
-    except Exception as error:  # whatever a head may raise
+    except Exception as error:  # a head may raise anything
         raise UserError(
             f'{", ".join(layers)} could not be tried, because the {role} '
             f'({type(detector).__name__}) fails in a forward pass: {one_line(error)}'
         ) from error
-    return [tap.as_map(one, batch['inputs'].shape, role) for tap, one in zip(taps, maps)]
+    shape = batch['inputs'].shape
+    return [tap.as_map(tensor, shape, role) for tap, tensor in zip(taps, tensors)]
 
 
-def _place(what: str, folder: Path, start: str) -> str:
-    """How a config in a folder names a file; a URL, a package's config or 'random' stays."""
-    if '::' in what or '://' in what or what == RANDOM:
-        return what
-    file = Path(os.path.abspath(Path(what).expanduser()))
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(Path(path).expanduser()))  # unlike resolve() it keeps links
+
+
+def _place(path: str, folder: Path, start: str) -> str:
+    """Name a file as a config in a folder does; a URL, a package's config or 'random' stays."""
+    if '::' in path or '://' in path or path == RANDOM:
+        return path
+    file = _absolute(path)
     return f'{start}/{file.relative_to(folder).as_posix()}' if folder in file.parents else str(file)
 
 
 def _imports(base: Config) -> str:
-    """The line that imports nst_det; a list in a config replaces that of its base."""
+    """The line that imports nst_det; a list in a config replaces the list of its base."""
     if 'custom_imports' not in base:
         return "custom_imports = dict(imports=['nst_det'], allow_failed_imports=False)\n"
     names = base.custom_imports.imports
@@ -337,13 +337,20 @@ def _imports(base: Config) -> str:
     return '' if 'nst_det' in names else f'custom_imports = dict(imports={[*names, "nst_det"]})\n'
 
 
-def _imported(config: str) -> str:
-    """What has to come before a base of ours in mmdet's own tools: mmengine learns of them late."""
-    return "__import__('nst_det') and " if config.startswith(SCOPE) else ''
+def _hooks(base: Config) -> str:
+    """The lines that stop the training at a NaN or infinite loss, beside the base's own hooks."""
+    hooks = base.get('custom_hooks') or []
+    if any(str(hook.get('type')).rpartition('.')[2] == 'FiniteLossHook' for hook in hooks):
+        return ''
+    inherited = '*_base_.custom_hooks, ' if hooks else ''
+    return (
+        '# Stop before a NaN or infinite loss reaches the weights.\n'
+        f"custom_hooks = [{inherited}dict(type='FiniteLossHook')]\n"
+    )
 
 
 def _write(file: Path, text: str) -> None:
-    """Write the config and read it back; where it does not build, it is not left behind."""
+    """Write the config and build its model; a config that does not build is removed again."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open('x', encoding='utf-8') as stream:
         stream.write(text)

@@ -7,9 +7,9 @@ import torch
 from mmengine.runner import Runner
 
 from nst_det.engine.runner.resume import (
-    read_training,
     last_checkpoint,
     latest_training,
+    read_training,
     resume_with_clear_errors,
 )
 from nst_det.errors import UserError

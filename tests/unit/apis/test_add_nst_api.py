@@ -123,9 +123,8 @@ def test_the_student_is_the_plain_configs_and_the_rest_is_untouched(folder):
     student = detector_config(cfg)
     assert student == {key: plain.model[key] for key in student}
     ours = set(cfg) - set(plain)
-    assert ours == {
-        'teacher_config', 'teacher_checkpoint', 'kernel', 'loss_weight', 'layers', 'custom_imports'
-    }  # fmt: skip
+    settings = {'teacher_config', 'teacher_checkpoint', 'kernel', 'loss_weight', 'layers'}
+    assert ours == settings | {'custom_imports', 'custom_hooks'}
     assert all(cfg[key] == plain[key] for key in plain if key != 'model')
 
 
@@ -142,6 +141,28 @@ def test_the_layers_share_the_weight(folder):
     assert 'λ = 30 is shared by the 3 layers' in report
 
 
+def test_a_nan_loss_stops_the_training_as_in_our_configs(folder):
+    cfg, _ = added()
+    assert cfg.custom_hooks == [dict(type='FiniteLossHook')]
+
+
+def test_the_students_own_hooks_are_kept_beside_the_check_for_nan(folder):
+    change("custom_hooks = [dict(type='NumClassCheckHook'), dict(type='EMAHook', momentum=0.1)]")
+    cfg, _ = added()
+    assert [hook.type for hook in cfg.custom_hooks] == [
+        'NumClassCheckHook',
+        'EMAHook',
+        'FiniteLossHook',
+    ]
+    assert cfg.custom_hooks[1].momentum == 0.1
+
+
+def test_a_check_for_nan_that_the_student_has_is_not_added_again(folder):
+    change("custom_hooks = [dict(type='FiniteLossHook', max_skips=3)]")
+    cfg, _ = added()
+    assert cfg.custom_hooks == [dict(type='FiniteLossHook', max_skips=3)]
+
+
 def test_a_base_of_mmdet_works_without_a_file_of_ones_own(folder):
     cfg, _ = added(
         student='mmdet::retinanet/retinanet_r18_fpn_1x_coco.py',
@@ -152,7 +173,7 @@ def test_a_base_of_mmdet_works_without_a_file_of_ones_own(folder):
 
 
 def test_a_base_of_ours_is_found_by_mmdets_own_tools_too(folder):
-    name = 'nst_det::demo/student.py'
+    name = 'nst_det::faster_rcnn/faster-rcnn_inception-bn-w0.25_5e_shapes.py'
     add_nst(Addition(name, name, 'random', POLY, 1.0), 'ours.py')
     script = 'from mmengine.config import Config; print(Config.fromfile("ours.py").model.type)'
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
