@@ -122,6 +122,7 @@ def call(argv: list[str], cwd: str, environ: dict[str, str]) -> int:
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(environ)
+        sys.path[:0] = filter(None, environ.get('PYTHONPATH', '').split(':'))
         run(argv)
     except SystemExit as end:
         status = end.code

@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,13 @@ class SynchronisedOnCPUs(torch.nn.BatchNorm2d):
 """
 
 
-def started_by(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+def started_by(
+    python: str, script: str, *arguments: object, **environment: str
+) -> subprocess.CompletedProcess:
     """Run one of the shell tools."""
     return subprocess.run(
         [ROOT / 'tools' / script, *map(str, arguments)],
-        env={**os.environ, 'PYTHON': sys.executable, **environment},
+        env={**os.environ, 'PYTHON': python, **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -97,7 +100,14 @@ def results(work_dir: Path) -> tuple[dict, dict, dict]:
     ],
 )
 def test_two_processes_train_as_one_does_with_the_whole_batch(
-    tiny_distiller, dense_detector, sample_everything, tmp_path, monkeypatch, stages, synchronised
+    tiny_distiller,
+    dense_detector,
+    sample_everything,
+    tmp_path,
+    monkeypatch,
+    warm_python,
+    stages,
+    synchronised,
 ):
     cfg = tiny_distiller()
     if stages == 'one':
@@ -131,7 +141,13 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
     path = f'{ROOT}:{tmp_path}'
     options = ['--work-dir', tmp_path / 'two', '--cfg-options', 'train_dataloader.batch_size=2']
     run = started_by(
-        'dist_train.sh', tmp_path / 'config.py', 2, *options, PYTHONPATH=path, OMP_NUM_THREADS='1'
+        warm_python,
+        'dist_train.sh',
+        tmp_path / 'config.py',
+        2,
+        *options,
+        PYTHONPATH=path,
+        OMP_NUM_THREADS='1',
     )
     assert run.returncode == 0, run.stderr[-3000:]
     whole, split = results(Path(cfg.work_dir)), results(tmp_path / 'two')
@@ -147,7 +163,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
 
 @pytest.mark.parametrize('arguments', [['config.py'], ['config.py', 'two'], ['config.py', '0']])
 def test_a_number_of_gpus_has_to_be_given(arguments):
-    run = started_by('dist_train.sh', *arguments)
+    run = started_by(sys.executable, 'dist_train.sh', *arguments)
     assert run.returncode == 2
     assert run.stderr.startswith('usage: ') and run.stderr.count('\n') == 1
 
@@ -157,11 +173,12 @@ def test_slurm_is_asked_for_one_process_a_gpu(tmp_path):
     (tmp_path / 'srun').chmod(0o755)
     path = f'{tmp_path}:{os.environ["PATH"]}'
     arguments = ['gpus', 'nst', 'config.py', '--work-dir', 'run']
-    said = started_by('slurm_train.sh', *arguments, PATH=path, GPUS='64', SRUN_ARGS='-t 9').stdout
+    start = partial(started_by, sys.executable, 'slurm_train.sh', *arguments, PATH=path)
+    said = start(GPUS='64', SRUN_ARGS='-t 9').stdout
     for option in ('--ntasks=64 ', '--ntasks-per-node=8 ', '--gres=gpu:8 ', ' -t 9 '):
         assert option in said
     assert said.rstrip().endswith('tools/train.py config.py --launcher slurm --work-dir run')
-    assert '--gres=gpu:4 ' in started_by('slurm_train.sh', *arguments, PATH=path, GPUS='4').stdout
+    assert '--gres=gpu:4 ' in start(GPUS='4').stdout
 
 
 @pytest.mark.parametrize(

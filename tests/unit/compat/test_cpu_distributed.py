@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ print('slope', runner.iter, runner.model.module.slope.weight.item())
 
 
 @pytest.mark.skipif(get_device() != 'cpu', reason='this machine has a GPU to train on')
-def test_two_processes_without_a_gpu_train_one_model(tmp_path):
+def test_two_processes_without_a_gpu_train_one_model(tmp_path, warm_python):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
@@ -62,7 +61,7 @@ def test_two_processes_without_a_gpu_train_one_model(tmp_path):
     }
     processes = [
         subprocess.Popen(
-            [sys.executable, '-c', SCRIPT, str(tmp_path)],
+            [warm_python, '-c', SCRIPT, str(tmp_path)],
             env={**environment, 'RANK': str(rank), 'LOCAL_RANK': str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,6 +1,5 @@
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,9 +178,9 @@ def test_colour_does_not_tell_the_class(pictures):
     assert (guesses == labels[half:]).mean() < 0.4
 
 
-def test_the_tool_says_a_fault_in_one_line(devkit):
+def test_the_tool_says_a_fault_in_one_line(devkit, warm_python):
     done = subprocess.run(
-        [sys.executable, TOOL, devkit.parent], capture_output=True, text=True, check=False
+        [warm_python, TOOL, devkit.parent], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert done.stderr.startswith('error: ')

@@ -1,7 +1,6 @@
 """A file is replaced at a stroke or not at all."""
 
 import subprocess
-import sys
 
 import pytest
 
@@ -22,7 +21,7 @@ def test_a_link_stays_a_link(tmp_path):
     assert (tmp_path / 'target').read_bytes() == b'new'
 
 
-def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path):
+def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path, warm_python):
     path = tmp_path / 'a.pth'
     path.write_bytes(b'old')
     full = (
@@ -30,7 +29,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path):
         'resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); '
         f'write_atomically({str(path)!r}, bytes(5000))'
     )
-    result = subprocess.run([sys.executable, '-c', full], capture_output=True, text=True)
+    result = subprocess.run([warm_python, '-c', full], capture_output=True, text=True)
     assert f"File too large: '{path}'" in result.stderr
     assert path.read_bytes() == b'old'
     assert [one.name for one in tmp_path.iterdir()] == ['a.pth']
