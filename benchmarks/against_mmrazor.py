@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from benchmarks.formulations import broadcast
 from benchmarks.timing import medians
 from benchmarks.training_step import CONFIG, batch
-from nst_det.cli import run
+from nst_det.cli import user_errors
 from nst_det.config.load import load_config
 from nst_det.engine.hooks.channels_last_hook import lay_out_channels_last
 from nst_det.errors import UserError
@@ -168,4 +168,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    with user_errors():
+        main()

@@ -27,7 +27,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from terminaltables import GithubFlavoredMarkdownTable
 
 from benchmarks.timing import medians
-from nst_det.cli import run
+from nst_det.cli import user_errors
 from nst_det.config.load import load_config
 from nst_det.datasets import SHAPE_CLASSES, LoadVerifiedImage, VOCDevkitDataset, make_shapes_devkit
 from nst_det.evaluation import VOCDevkitMetric
@@ -223,4 +223,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    with user_errors():
+        main()

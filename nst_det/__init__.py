@@ -1,31 +1,45 @@
 """NST for MMDetection: importing this package registers everything that it adds to mmdet."""
 
+import functools
 from importlib.util import find_spec
 
-_missing = [
-    name for name in ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet') if not find_spec(name)
-]
-if _missing:
-    raise ImportError(
-        f'nst_det needs {", ".join(_missing)}, which this environment lacks: on a fresh machine '
-        'pip install torch torchvision mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0 pycocotools '
-        "'setuptools<82'; with a compiled mmcv, install that instead of mmcv-lite"
-    )
+import nst_det_tool
+from nst_det.version import __version__
 
-from nst_det import compat  # noqa: E402
+__all__ = ['__version__', 'register', 'show_versions']
 
-compat.apply()
 
-from nst_det import datasets, engine, evaluation, models  # noqa: E402
-from nst_det.compat.versions import show_versions  # noqa: E402
-from nst_det.version import __version__  # noqa: E402
+@functools.cache
+def register() -> None:
+    """Make mmdet and today's torch work together, and register all parts of this package.
 
-__all__ = [
-    '__version__',
-    'compat',
-    'datasets',
-    'engine',
-    'evaluation',
-    'models',
-    'show_versions',
-]
+    Importing the package does this. Only the command-line tools, which first read their arguments,
+    call it themselves. Calling it again changes nothing.
+
+    Raises:
+        ImportError: If a package that this one is built on is not installed.
+    """
+    needed = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet')
+    missing = [name for name in needed if not find_spec(name)]
+    if missing:
+        raise ImportError(
+            f'nst_det needs {", ".join(missing)}, which this environment lacks: on a fresh machine '
+            'pip install torch torchvision mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0 '
+            "pycocotools 'setuptools<82'; with a compiled mmcv, install that instead of mmcv-lite"
+        )
+    from nst_det import compat
+
+    compat.apply()
+
+    from nst_det import datasets, engine, evaluation, models  # noqa: F401  they register parts
+
+
+def show_versions() -> None:
+    """Print the versions of nst_det and of the packages that it is built on, and the devices."""
+    from nst_det.compat import versions
+
+    versions.show_versions()
+
+
+if not nst_det_tool.registers_later:
+    register()

@@ -1,30 +1,33 @@
-"""What the command-line tools share: errors in one line, and the options of mmdet's tools."""
+"""What the command-line tools share: options, checks, and errors in one line.
+
+It imports neither torch nor mmdet, so that a tool answers ``--help`` and mistakes at once. The
+functions that need them import them.
+"""
+
+from __future__ import annotations
 
 import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
+from nst_det.config.find import find_config
+from nst_det.errors import UserError, nearest, one_line
+from nst_det.fileio.trusted import TRUST_OPTION, trust
 
-from nst_det.compat.cpu_distributed import use_cpus
-from nst_det.config.load import load_config
-from nst_det.config.options import check_hooks
-from nst_det.config.settings import change, check_kinds
-from nst_det.errors import UserError, nearest
-from nst_det.fileio.checkpoint import TRUST_OPTION, trust
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a tool: a user's mistake is printed as one line, and the tool exits with 2.
-
-    Args:
-        main (Callable): The tool.
-    """
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Print an error that the user can correct as one line, and exit with 2."""
     try:
-        main()
+        yield
     except UserError as error:
         _fail(error)
     except (KeyError, TypeError) as error:
@@ -32,11 +35,11 @@ def run(main: Callable[[], None]) -> None:
         if mistake is None:
             raise
         _fail(mistake)
-    except AssertionError as error:  # how mmengine and mmdet refuse what a config says
+    except AssertionError as error:  # mmengine and mmdet refuse some options of a config so
         if not str(error):
             raise
-        _fail(' '.join(str(error).split()))
-    except BrokenPipeError:  # the reader, such as head, has seen enough
+        _fail(one_line(error, with_type=False))
+    except BrokenPipeError:  # the program that reads the output, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -48,34 +51,55 @@ def run(main: Callable[[], None]) -> None:
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of mmdet's tools that say which config, and how it is changed.
+    """Add the options of mmdet's own tools: the config, changes to it, and how to run it.
 
     Args:
         parser (argparse.ArgumentParser): The tool's parser.
     """
     parser.add_argument('config', help='config file, or package::name')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints (work_dirs/, then the name of CONFIG)'
+    )
     parser.add_argument(
         TRUST_OPTION,
         metavar='FILE',
         action='append',
         default=[],
-        help='DANGEROUS: run whatever code this checkpoint file holds; for each one that is meant. '
-        'Without it a checkpoint runs nothing, wherever it comes from',
+        help='DANGEROUS: let this checkpoint file run any code that it holds; may be given several '
+        'times. Without this option no checkpoint runs code, wherever it comes from',
     )
     add_changes(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher',
+        help='what starts the processes of a distributed run (none)',
     )
     # torchrun passes this to every process.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def check_config_options(args: argparse.Namespace) -> None:
+    """Check the options of :func:`add_config_options` that can be checked without torch.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
+
+    Raises:
+        UserError: If there is no such config or trusted file, or the launcher is not the one that
+            started this process.
+    """
+    find_config(args.config)
+    trust(args.trust_pickled_checkpoint)
+    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError(
+            '--launcher pytorch is for processes that torchrun starts: use tools/dist_train.sh'
+        )
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
 
 
 def add_changes(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, for :func:`change`.
+    """Add ``--cfg-options``, for :func:`nst_det.config.settings.change`.
 
     Args:
         parser (argparse.ArgumentParser): The tool's parser.
@@ -84,9 +108,10 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         type=_assignment,
-        action=DictAction,
-        default={},
-        help='settings to change in the config, as key=value; a list as key="[a,b]" or key=a,b',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings to change in the config; a list as key="[a,b]" or key=a,b',
     )
 
 
@@ -95,7 +120,7 @@ def add_shape(parser: argparse.ArgumentParser, purpose: str = '') -> None:
 
     Args:
         parser (argparse.ArgumentParser): The tool's parser.
-        purpose (str): What the image is for, as the help says it. Defaults to nothing.
+        purpose (str): What the image is for, such as ``' for --onnx'``. Defaults to nothing.
     """
     parser.add_argument(
         '--shape',
@@ -107,34 +132,39 @@ def add_shape(parser: argparse.ArgumentParser, purpose: str = '') -> None:
     )
 
 
-def check_shape(parser: argparse.ArgumentParser, shape: list[int]) -> None:
-    """End the tool where ``--shape`` is no size.
+def check_shape(shape: list[int]) -> None:
+    """Check the value of ``--shape``.
 
     Args:
-        parser (argparse.ArgumentParser): The tool's parser.
-        shape (list[int]): What was given.
+        shape (list[int]): The height and width that were given.
+
+    Raises:
+        UserError: If one of them is less than 1.
     """
     if min(shape) < 1:
-        parser.error(f'--shape is {shape}, expected two sizes of at least 1')
+        raise UserError(f'--shape is {shape}, expected two sizes of at least 1')
 
 
 def config_from(args: argparse.Namespace) -> Config:
     """Read the config that a tool was given, with its changes.
 
     Args:
-        args (argparse.Namespace): What :func:`add_config_options` parsed.
+        args (argparse.Namespace): The parsed arguments, see :func:`add_config_options`.
 
     Returns:
-        Config: The config, its work_dir set: the option, else the config's, else
-        ``work_dirs/<name of the config>``.
+        Config: The config. Its ``work_dir`` is set: to the option, else to the value in the config,
+        else to ``work_dirs/<name of the config>``.
+
+    Raises:
+        UserError: If the config cannot be read, or a setting is wrong.
     """
-    trust(args.trust_pickled_checkpoint)
+    from nst_det.compat.cpu_distributed import use_cpus
+    from nst_det.config.load import load_config
+    from nst_det.config.options import check_hooks
+    from nst_det.config.settings import change, check_kinds
+
     cfg = load_config(args.config)
     cfg.launcher = args.launcher
-    if args.launcher == 'pytorch' and 'RANK' not in os.environ:
-        raise UserError(
-            '--launcher pytorch is for processes that torchrun starts: use tools/dist_train.sh'
-        )
     change(cfg, args.cfg_options)
     if 'runner_type' not in cfg:
         check_kinds(cfg)
@@ -143,7 +173,7 @@ def config_from(args: argparse.Namespace) -> Config:
     for split in ('train', 'val', 'test'):
         loader = cfg.get(f'{split}_dataloader') or {}
         if loader.get('num_workers') == 0:
-            loader['persistent_workers'] = False  # there is none to persist
+            loader['persistent_workers'] = False  # there are no workers to keep
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -161,12 +191,12 @@ def _fail(error: object) -> None:
 
 def _assignment(text: str) -> str:
     if '=' not in text.strip('='):
-        raise argparse.ArgumentTypeError(f"'{text}' is no key=value")
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form key=value")
     return text
 
 
 def _config_mistake(error: str) -> str | None:
-    """Say which of a config's names a registry or a class did not know, if that was the error."""
+    """Explain a message of mmengine's registries or of Python that a wrong config has caused."""
     unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', error)
     if unknown is not None:
         return _unknown_type(*unknown.groups())
@@ -186,13 +216,11 @@ def _unknown_type(name: str, scope: str, registry: str) -> str:
     from mmdet import registry as registries
 
     name = name.strip('\'"')
-    known = next(
-        (
-            one
-            for one in vars(registries).values()
-            if (getattr(one, 'scope', None), getattr(one, 'name', None)) == (scope, registry)
-        ),
-        None,
-    )
-    hint = f': {nearest(name, known.module_dict)}' if known is not None else ''
+    wanted = (scope, registry)
+    known = [
+        candidate
+        for candidate in vars(registries).values()
+        if (getattr(candidate, 'scope', None), getattr(candidate, 'name', None)) == wanted
+    ]
+    hint = f': {nearest(name, known[0].module_dict)}' if known else ''
     return f"the config names '{name}', which is no {registry} of {scope}{hint}"

@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-import nst_det  # noqa: F401  registers what the configs name
-from nst_det.apis.add_nst import Addition, add_nst, parse_pair
-from nst_det.cli import run
+import nst_det_tool
 
 KERNELS = {
     'poly': dict(type='PolynomialKernel', degree=2, offset=0.0),
@@ -15,35 +13,43 @@ KERNELS = {
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.config.find import find_config
+    from nst_det.fileio.find import check_checkpoint
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('student', help="the detector's config file, or package::name")
+    parser.add_argument('student', help="the student's config file, or package::name")
     parser.add_argument(
         '--teacher', required=True, help="the teacher's config file, or package::name"
     )
     parser.add_argument(
-        '--teacher-checkpoint', required=True, help="path or URL of the teacher's weights"
+        '--teacher-checkpoint', required=True, help="path or URL of the teacher's checkpoint"
     )
     parser.add_argument(
         '--layers',
         nargs='+',
         default=[],
         metavar='LAYER[=TEACHER_LAYER]',
-        help='what learns from what (tools/list_layers.py lists them); proposed if left out',
+        help='layers of the student, each with the layer of the teacher that it learns from if '
+        'that has another name; tools/list_layers.py lists layers (proposed by this tool)',
     )
     parser.add_argument(
-        '--kernel', default='poly', help=f'{", ".join(KERNELS)} or the class of one (poly)'
+        '--kernel', default='poly', help=f'{", ".join(KERNELS)} or the name of a class (poly)'
     )
     parser.add_argument(
         '--weight', type=float, default=50.0, help='lambda, the sum over the layers (50)'
     )
-    parser.add_argument(
-        '-o', '--out', help="the config to write (the name of the student's, ending in _nst.py)"
-    )
-    return parser.parse_args()
+    parser.add_argument('-o', '--out', help='config file to write (STUDENT_nst.py)')
+    args = parser.parse_args()
+    find_config(args.student)
+    find_config(args.teacher)
+    if args.teacher_checkpoint != 'random':
+        check_checkpoint(args.teacher_checkpoint)
+    return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    from nst_det.apis.add_nst import Addition, add_nst, parse_pair
+
     addition = Addition(
         student=args.student,
         teacher=args.teacher,
@@ -58,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

@@ -1,4 +1,4 @@
-"""The whole way in minutes: a data set, a teacher, and a student without and with NST."""
+"""Show the complete way in minutes: a data set, a teacher, a student without and with NST."""
 
 import argparse
 import os
@@ -6,33 +6,45 @@ import statistics
 import time
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nst_det.cli import run
-from nst_det.datasets import SHAPE_CLASSES, VOCDevkitDataset, make_shapes_devkit
-from nst_det.experiments import Tested, ToolCalls, train_and_test
-from nst_det.visualization import draw_comparison
+import nst_det_tool
+
+if TYPE_CHECKING:
+    from nst_det.datasets import VOCDevkitDataset
+    from nst_det.experiments import Tested
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER, STUDENT, NST = 'teacher', 'student', 'nst_student'
 TITLES = {TEACHER: 'teacher', STUDENT: 'student', NST: 'student + NST'}
+CONFIGS = {
+    TEACHER: 'faster_rcnn/faster-rcnn_inception-bn-w0.375_14e_shapes.py',
+    STUDENT: 'faster_rcnn/faster-rcnn_inception-bn-w0.25_5e_shapes.py',
+    NST: 'nst/nst_faster-rcnn_inception-bn-w0.25_inception-bn-w0.375_5e_shapes.py',
+}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--seeds', type=int, nargs='+', default=[0], help='train a pair of students for each'
+        '--seeds', type=int, nargs='+', default=[0], help='train a pair of students per seed (0)'
     )
-    parser.add_argument('--data', default='data/shapes', help='where the data set is made')
+    parser.add_argument(
+        '--data', default='data/shapes', help='folder in which to make the data set (data/shapes)'
+    )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/demo',
-        help='where the results go; beside it where it is there',
+        help='folder for the results; if it exists, a number is added to its name (work_dirs/demo)',
     )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    from nst_det.datasets import make_shapes_devkit
+    from nst_det.experiments import ToolCalls, train_and_test
+    from nst_det.visualization import draw_comparison
+
     devkit = make_shapes_devkit(args.data, num_train=600, num_test=200, image_size=160)
     work_dir = free_folder(Path(args.work_dir))
     data = [f'{split}_dataloader.dataset.data_root={devkit}/' for split in ('train', 'val', 'test')]
@@ -42,7 +54,7 @@ def main() -> None:
 
     def measure(name: str, folder: str, *options: str) -> None:
         started = time.time()
-        config = ROOT / 'configs' / 'demo' / f'{name}.py'
+        config = ROOT / 'configs' / CONFIGS[name]
         tested[name] = train_and_test(call, config, work_dir / folder, [*data, *options])
         scores[name].append(tested[name].mAP)
         seconds = time.time() - started
@@ -63,17 +75,19 @@ def main() -> None:
     report = work_dir / 'report.html'
     trained = [str(folder) for folder in sorted(work_dir.iterdir()) if folder.is_dir()]
     call('report', *trained, '-o', str(report), '--title', 'The demo: a student taught by NST')
-    print(f'\nall of it, to look at in a browser: {report}')
+    print(f'\nthe complete report, to open in a browser: {report}')
 
 
 def free_folder(wanted: Path) -> Path:
-    """The folder, or the first of folder_2, folder_3 … that is not there yet."""
+    """Find a folder that does not exist yet: the wanted one, or folder_2, folder_3 and so on."""
     names = (wanted.with_name(f'{wanted.name}_{i}') if i > 1 else wanted for i in count(1))
     return next(folder for folder in names if not folder.exists())
 
 
-def shapes_test_set(devkit: Path) -> VOCDevkitDataset:
-    """The images that the detectors are tested on."""
+def shapes_test_set(devkit: Path) -> 'VOCDevkitDataset':
+    """Load the images that the detectors are tested on."""
+    from nst_det.datasets import SHAPE_CLASSES, VOCDevkitDataset
+
     return VOCDevkitDataset(
         data_root=str(devkit),
         ann_file='VOC2007/ImageSets/Main/test.txt',
@@ -83,9 +97,10 @@ def shapes_test_set(devkit: Path) -> VOCDevkitDataset:
     )
 
 
-def print_table(scores: dict[str, list[float]], tested: dict[str, Tested]) -> None:
-    """Print the demo's one table: VOC mAP in percent, and where the checkpoints are."""
-    print('\nVOC mAP (11 points, %) on the test images' + ', mean ± std' * (len(scores[NST]) > 1))
+def print_table(scores: dict[str, list[float]], tested: 'dict[str, Tested]') -> None:
+    """Print VOC mAP in percent and the checkpoint of each detector."""
+    spread = ', mean ± std' if len(scores[NST]) > 1 else ''
+    print(f'\nVOC mAP (11 points, %) on the test images{spread}')
     print(f'{"":16}{"mAP":>12}  checkpoint')
     for name in (TEACHER, STUDENT, NST):
         values = [100 * score for score in scores[name]]
@@ -98,4 +113,4 @@ def print_table(scores: dict[str, list[float]], tested: dict[str, Tested]) -> No
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

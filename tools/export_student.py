@@ -1,32 +1,26 @@
-"""Export a trained student for use: a plain mmdet checkpoint with the plain config beside it.
+"""Export a trained student: write a plain mmdet checkpoint, and the plain config beside it.
 
 Both load without the distiller and its teacher: in mmdet.apis.DetInferencer, in mmdet's own tools.
-It prints what student and teacher cost to run.
+The tool also prints the cost of a prediction of the student and of the teacher.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.logging import MMLogger
-from torch import nn
+import nst_det_tool
 
-import nst_det  # noqa: F401  registers what the configs name
-from nst_det.apis.build import build_detector
-from nst_det.apis.export_onnx import check_onnx, read_image, write_onnx
-from nst_det.apis.export_student import StudentFiles, load_student, write_student
-from nst_det.apis.measure_cost import cost_table, measure_costs
-from nst_det.cli import add_changes, add_shape, check_shape, run
-from nst_det.config.load import load_config
-from nst_det.config.plain import plain_config
-from nst_det.config.settings import change
-from nst_det.fileio.state_dict import load_strictly
-from nst_det.models.layers.fold_batch_norm import fuse_batch_norms
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.cli import add_changes, add_shape, check_shape
+    from nst_det.config.find import find_config
+    from nst_det.errors import UserError
+    from nst_det.fileio.find import check_checkpoint, find_image
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,44 +30,62 @@ def parse_args() -> argparse.Namespace:
         '-o',
         '--out',
         default='student.pth',
-        help='the checkpoint to write, beside which the config goes (student.pth)',
+        help='checkpoint file to write; the config is written beside it (student.pth)',
     )
     parser.add_argument(
         '--fuse',
         action='store_true',
-        help='move the scales of batch norms into the convolutions; the config stays the same',
+        help='move the scales of batch norms into the convolutions. The config does not change',
     )
     parser.add_argument(
-        '--onnx', metavar='FILE', help='write the whole prediction, NMS included, as ONNX too'
+        '--onnx',
+        metavar='FILE',
+        help='also write the complete prediction, NMS included, as an ONNX file',
     )
     parser.add_argument(
-        '--image', help='an image on which the student detects something, for --onnx (noise)'
+        '--image',
+        help='with --onnx: an image in which the student detects something (noise)',
     )
     add_shape(parser, ' for --onnx and for the costs')
     parser.add_argument(
-        '--repeats', type=int, default=10, help='predictions to time; 0 leaves out the costs (10)'
+        '--repeats',
+        type=int,
+        default=10,
+        help='number of predictions to time; with 0 no costs are measured (10)',
     )
     add_changes(parser)
     args = parser.parse_args()
-    check_shape(parser, args.shape)
+    check_shape(args.shape)
     if args.repeats < 0:
-        parser.error(f'--repeats is {args.repeats}, expected 0 or more')
+        raise UserError(f'--repeats is {args.repeats}, expected 0 or more')
+    find_config(args.config)
+    check_checkpoint(args.checkpoint)
+    if args.image is not None:
+        find_image(args.image)
     return args
 
 
-def main() -> None:
-    args = parse_args()
-    MMLogger.get_current_instance().setLevel('WARNING')  # not which weights were found where
+def main(args: argparse.Namespace) -> None:
+    from mmengine.logging import MMLogger
+
+    from nst_det.apis.export_onnx import check_onnx, read_image, write_onnx
+    from nst_det.apis.export_student import StudentFiles, load_student, write_student
+    from nst_det.config.load import load_config
+    from nst_det.config.plain import plain_config
+    from nst_det.config.settings import change
+    from nst_det.models.layers.fold_batch_norm import fuse_batch_norms
+
+    MMLogger.get_current_instance().setLevel('WARNING')  # without where each weight was found
     cfg = load_config(args.config)
     change(cfg, args.cfg_options)
     files = StudentFiles(Path(args.out))
     if args.onnx:
         check_onnx(Path(args.onnx))
     plain = plain_config(cfg)
-    student = load_student(plain, args.checkpoint)
+    student, meta = load_student(plain, args.checkpoint)
     if args.fuse:
         print('{} of {} batch norms fused'.format(*fuse_batch_norms(student)))
-    write_student(student, plain, args.checkpoint, files)
+    write_student(student, plain, meta, files)
     print(f'Wrote {files.checkpoint} and {files.config}', flush=True)
     if args.onnx:
         image = read_image(student, args.shape, args.image)
@@ -87,8 +99,15 @@ def main() -> None:
         print_costs(cfg, student, args)
 
 
-def print_costs(cfg: Config, student: nn.Module, args: argparse.Namespace) -> None:
-    """Measure the student, and the teacher if there is one."""
+def print_costs(cfg: 'Config', student: 'nn.Module', args: argparse.Namespace) -> None:
+    """Measure and print the cost of the student, and of the teacher if there is one."""
+    import torch
+    from mmengine.device import get_device
+
+    from nst_det.apis.build import build_detector
+    from nst_det.apis.measure_cost import cost_table, measure_costs
+    from nst_det.fileio.state_dict import load_strictly
+
     detectors = {'student': student}
     teacher = cfg.model.get('teacher')
     if teacher is not None:
@@ -96,7 +115,7 @@ def print_costs(cfg: Config, student: nn.Module, args: argparse.Namespace) -> No
         if Path(teacher.checkpoint).is_file():
             load_strictly(detectors['teacher'], teacher.checkpoint, 'teacher')
         else:
-            print(f'The teacher is measured without its weights: no file {teacher.checkpoint}')
+            print(f'The teacher is measured with random weights: there is no {teacher.checkpoint}')
     device = torch.device(get_device())
     costs = measure_costs(
         {name: detector.to(device) for name, detector in detectors.items()},
@@ -109,4 +128,4 @@ def print_costs(cfg: Config, student: nn.Module, args: argparse.Namespace) -> No
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

@@ -2,42 +2,50 @@
 
 import argparse
 
-import nst_det  # noqa: F401  registers what the configs name
-from nst_det.apis.build import build_detector
-from nst_det.apis.layer_table import pair_table, summary, table
-from nst_det.apis.list_layers import list_layers
-from nst_det.cli import add_shape, check_shape, run
-from nst_det.models.distillers.taps.dummy_batch import padded_shape
+import nst_det_tool
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.cli import add_shape, check_shape
+    from nst_det.config.find import find_config
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or package::name')
-    parser.add_argument('other', nargs='?', help='a second one, such as the teacher, to compare')
+    parser.add_argument('other', nargs='?', help='a second config to compare, such as the teacher')
     add_shape(parser)
     parser.add_argument(
         '--all', action='store_true', help='every module, not only stages, blocks and necks'
     )
     args = parser.parse_args()
-    check_shape(parser, args.shape)
+    check_shape(args.shape)
+    for config in (args.config, args.other):
+        if config is not None:
+            find_config(config)
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    from nst_det.apis.build import build_detector
+    from nst_det.apis.layer_table import pair_table, summary, table
+    from nst_det.apis.list_layers import list_layers
+    from nst_det.models.distillers.taps.dummy_batch import padded_shape
+
     configs = [args.config] if args.other is None else [args.config, args.other]
     detectors = [build_detector(config) for config in configs]
-    canvas = padded_shape(args.shape, *detectors)
-    passes = [list_layers(detector, canvas) for detector in detectors]
+    batch_input_shape = padded_shape(args.shape, *detectors)
+    passes = [list_layers(detector, batch_input_shape) for detector in detectors]
     for config, forward in zip(configs, passes):
         print(f'{config}\n{summary(forward)}')
-    every = args.all or not all(forward.useful for forward in passes)
-    if every and not args.all:
-        print('No backbone or neck by these names: these are all the layers.')
-    print((table if args.other is None else pair_table)(*passes, every=every))
+    all_layers = args.all or not all(forward.useful for forward in passes)
+    if all_layers and not args.all:
+        print('No module is called backbone or neck: all layers follow.')
+    print((table if args.other is None else pair_table)(*passes, all_layers=all_layers))
     if args.other is not None:
-        print("= maps of one size   ~ the second's map would be interpolated to the first's size")
+        print(
+            '= feature maps of the same size   ~ the second feature map would be interpolated to '
+            'the size of the first'
+        )
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

@@ -2,21 +2,27 @@
 
 import argparse
 
-from nst_det.cli import run
-from nst_det.datasets import make_shapes_devkit
+import nst_det_tool
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('out', metavar='OUT', help='folder in which VOCdevkit/VOC2007 is made')
-    parser.add_argument('--train', type=int, default=200, help='images in trainval.txt')
-    parser.add_argument('--test', type=int, default=100, help='images in test.txt')
-    parser.add_argument('--size', type=int, default=160, help='width and height in pixels')
-    parser.add_argument('--seed', type=int, default=0, help='seed of all that is random')
-    args = parser.parse_args()
+    parser.add_argument('out', metavar='OUT', help='folder in which to make VOCdevkit/VOC2007')
+    parser.add_argument('--train', type=int, default=200, help='images in trainval.txt (200)')
+    parser.add_argument('--test', type=int, default=100, help='images in test.txt (100)')
+    parser.add_argument(
+        '--size', type=int, default=160, help='width and height of the images, in pixels (160)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='seed of the random numbers (0)')
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    from nst_det.datasets import make_shapes_devkit
+
     devkit = make_shapes_devkit(args.out, args.train, args.test, args.size, args.seed)
     print(f"the devkit is {devkit}: set data_root='{devkit}/'")
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

@@ -3,43 +3,52 @@
 import argparse
 from pathlib import Path
 
-import nst_det  # noqa: F401  before mmdet: it supplies mmcv's ops
-from nst_det.cli import run
-from nst_det.datasets.voc_check import check_devkit
-from nst_det.datasets.voc_download import ARCHIVES, prepare_devkit
-from nst_det.errors import UserError
+import nst_det_tool
 
-SHOWN = 20
+YEARS = ('2007', '2012')
+SHOWN = 20  # faults
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'out', nargs='?', default='data', help='folder in which VOCdevkit is made; default: data'
+        'out', nargs='?', default='data', help='folder in which to make VOCdevkit (data)'
     )
     parser.add_argument(
-        '--years', nargs='+', choices=ARCHIVES, default=['2007'], help='default: 2007'
+        '--years',
+        nargs='+',
+        choices=YEARS,
+        default=['2007'],
+        help='2007 is trainval and test, 2012 is trainval (2007)',
     )
     parser.add_argument(
-        '--archives', metavar='DIR', help='folder with the .tar files, or for them; default: OUT'
+        '--archives',
+        metavar='DIR',
+        help='folder that holds the .tar files, or into which to download them (OUT)',
     )
     parser.add_argument(
         '--check',
         metavar='DIR',
-        help='check the devkit there, every list, annotation and image, and change nothing',
+        help='check all lists, annotations and images of the devkit in this folder, and change '
+        'nothing',
     )
     parser.add_argument(
-        '--subset', action='store_true', help="with --check: the lists may be shorter than VOC's"
+        '--subset',
+        action='store_true',
+        help="with --check: accept lists that are shorter than VOC's",
     )
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
+def main(args: argparse.Namespace) -> None:
+    from nst_det.datasets.voc_check import check_devkit
+    from nst_det.datasets.voc_download import prepare_devkit
+    from nst_det.errors import UserError
+
     if args.check is None:
         devkit = prepare_devkit(args.out, args.years, args.archives)
         print(
-            f"the devkit is {devkit}: set data_root='{devkit}/', and check it by --check {devkit}"
+            f"the devkit is {devkit}: set data_root='{devkit}/', and check it with --check {devkit}"
         )
         return
     check = check_devkit(Path(args.check), args.subset)
@@ -53,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

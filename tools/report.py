@@ -1,38 +1,50 @@
-"""Write one HTML file on one training or several: results, curves, detections, what was learned.
+"""Write one HTML file about one or several trainings: results, curves, detections, patterns.
 
 Give the work dirs of a teacher, a baseline and a distilled student, or of any of them. The file
-needs no network and nothing beside it.
+needs no network and no other file.
 """
 
 import argparse
 from pathlib import Path
 
-from mmengine.logging import MMLogger
-
-import nst_det  # noqa: F401  registers what the configs name
-from nst_det.cli import run
-from nst_det.errors import UserError
-from nst_det.experiments.report import read_runs, write_report
+import nst_det_tool
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.errors import UserError
+    from nst_det.fileio.find import find_work_dir
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'work_dirs', nargs='+', metavar='WORK_DIR', help='what --work-dir of tools/train.py named'
+        'work_dirs',
+        nargs='+',
+        metavar='WORK_DIR',
+        help='work dir of a training, see tools/train.py',
     )
-    parser.add_argument('-o', '--out', default='report.html', help='the file (report.html)')
-    parser.add_argument('--title', default='Distillation report', help='its heading')
+    parser.add_argument(
+        '-o', '--out', default='report.html', help='HTML file to write (report.html)'
+    )
+    parser.add_argument(
+        '--title',
+        default='Distillation report',
+        help='heading of the report (Distillation report)',
+    )
     args = parser.parse_args()
     if not args.out.endswith(('.html', '.htm')):
         raise UserError(f'--out is {args.out}, expected the name of an .html file')
+    for work_dir in args.work_dirs:
+        find_work_dir(work_dir)
     return args
 
 
-def main() -> None:
-    args = parse_args()
-    MMLogger.get_current_instance().setLevel('WARNING')  # not how every weight is initialised
+def main(args: argparse.Namespace) -> None:
+    from mmengine.logging import MMLogger
+
+    from nst_det.experiments.report import read_runs, write_report
+
+    MMLogger.get_current_instance().setLevel('WARNING')  # without how each weight is initialised
     runs = read_runs(args.work_dirs)
     for one in runs:
         score = 'no mAP' if one.score is None else f'mAP {100 * one.score:.1f}'
@@ -44,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

@@ -19,7 +19,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from nst_det.cli import add_changes, run
+from nst_det.cli import add_changes, user_errors
 from nst_det.config.load import load_config
 from nst_det.config.settings import change
 from nst_det.errors import UserError, nearest
@@ -220,4 +220,5 @@ def write(table: ResultsTable, folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    with user_errors():
+        main()

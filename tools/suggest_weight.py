@@ -1,24 +1,25 @@
 """Propose the weight λ of each transfer of an NSTDistiller config, by measuring a few iterations.
 
-Prints, per transfer, MMD² and the gradient ratio: the norm of the NST gradient over that of the
-detection losses' gradient at the student's tapped map. It is proportional to λ, so the λ for a
-target ratio follows. Nothing is trained and nothing is written.
+For each transfer the tool prints MMD² and the gradient ratio: at the student's tapped feature map,
+the norm of the NST gradient over the norm of the gradient of the detection losses. The ratio is
+proportional to λ, so the λ for a wanted ratio follows. Nothing is trained and nothing is written.
 """
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
-from mmengine.logging import MMLogger
+import nst_det_tool
 
-import nst_det  # noqa: F401  registers what the configs name
-from nst_det.apis.suggest_weight import Measurement, measure, table
-from nst_det.cli import add_changes, run
-from nst_det.config.load import load_config
-from nst_det.config.settings import change
-from nst_det.errors import UserError
+if TYPE_CHECKING:
+    from nst_det.apis.suggest_weight import Measurement
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.cli import add_changes
+    from nst_det.config.find import find_config
+    from nst_det.errors import UserError
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -27,46 +28,51 @@ def parse_args() -> argparse.Namespace:
         '--target',
         type=float,
         default=0.5,
-        help='wanted gradient ratio of each transfer. The default, 0.5, leaves detection in '
-        'charge: below 1, a step along both gradients lowers the detection losses even where the '
-        'two point in opposite directions; half of that is a margin for the batches to come',
+        help='gradient ratio wanted for each transfer (0.5). With a ratio below 1, a step along '
+        'both gradients lowers the detection losses even if the two gradients point in opposite '
+        'directions. 0.5 leaves a margin for other batches',
     )
-    parser.add_argument('--iterations', type=int, default=10, help='batches to measure')
-    add_changes(parser)  # load_from=CHECKPOINT measures a student that has been trained
+    parser.add_argument('--iterations', type=int, default=10, help='batches to measure (10)')
+    add_changes(parser)  # load_from=CHECKPOINT measures a trained student
     args = parser.parse_args()
     if not 0 < args.target < math.inf:
         raise UserError(f'--target is {args.target}, expected a ratio greater than 0, such as 0.5')
     if args.iterations < 1:
         raise UserError(f'--iterations is {args.iterations}, expected at least 1')
+    find_config(args.config)
     return args
 
 
-def main() -> None:
-    args = parse_args()
-    MMLogger.get_current_instance().setLevel('WARNING')  # not how every weight is initialised
+def main(args: argparse.Namespace) -> None:
+    from mmengine.logging import MMLogger
+
+    from nst_det.apis.suggest_weight import measure, table
+    from nst_det.config.load import load_config
+    from nst_det.config.settings import change
+
+    MMLogger.get_current_instance().setLevel('WARNING')  # without how each weight is initialised
     cfg = load_config(args.config)
     change(cfg, args.cfg_options)
 
-    def report(done: int, measurements: list[Measurement]) -> None:
+    def report(done: int, measurements: 'list[Measurement]') -> None:
         latest = ', '.join(
-            f'{one.layer} MMD² {one.distances[-1]:.3g}, ratio at λ=1 {one.ratios[-1]:.3g}'
-            for one in measurements
+            f'{transfer.layer} MMD² {transfer.distances[-1]:.3g}, '
+            f'ratio at λ=1 {transfer.ratios[-1]:.3g}'
+            for transfer in measurements
         )
         print(f'iteration {done}/{args.iterations}: {latest}', flush=True)
 
     measurements = measure(cfg, args.iterations, report)
-    student = (
-        f'the one in {cfg.load_from}' if cfg.get('load_from') else 'as training begins with it'
-    )
+    student = cfg.get('load_from') or 'as training starts'
     print(f'\nStudent: {student}. Median [smallest, largest] of {args.iterations} iterations:')
     print(table(measurements, args.target))
     options = [
-        f'model.transfers.{i}.loss.loss_weight={one.suggested_weight(args.target):g}'
-        for i, one in enumerate(measurements)
+        f'model.transfers.{i}.loss.loss_weight={transfer.suggested_weight(args.target):g}'
+        for i, transfer in enumerate(measurements)
     ]
-    print('Give each to its transfer as loss=dict(…, loss_weight=…), or train with')
+    print('Write each into its transfer as loss=dict(…, loss_weight=…), or train with')
     print('--cfg-options', *options)
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

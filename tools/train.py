@@ -7,7 +7,7 @@ import nst_det_tool
 
 def parse_args() -> argparse.Namespace:
     from nst_det.cli import add_config_options, check_config_options
-    from nst_det.fileio.find import find_checkpoint
+    from nst_det.fileio.find import check_checkpoint
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_options(parser)
@@ -24,8 +24,8 @@ def parse_args() -> argparse.Namespace:
     )
     args = parser.parse_args()
     check_config_options(args)
-    if args.resume not in (None, 'auto') and '://' not in args.resume:
-        find_checkpoint(args.resume)
+    if args.resume not in (None, 'auto'):
+        check_checkpoint(args.resume)
     return args
 
 

@@ -9,19 +9,15 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from mmengine.device import get_device
-from mmengine.logging import MMLogger
-
-import nst_det  # noqa: F401  registers what the configs name
-from nst_det.apis.compare_students import compare_students
-from nst_det.cli import add_changes, run
-from nst_det.config.load import load_config
-from nst_det.config.settings import change
-from nst_det.errors import UserError
-from nst_det.visualization import write_figures
+import nst_det_tool
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.cli import add_changes
+    from nst_det.config.find import find_config
+    from nst_det.errors import UserError
+    from nst_det.fileio.find import check_checkpoint, find_image
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -31,11 +27,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--before',
         metavar='CHECKPOINT',
-        help='the student to compare with, such as one trained without NST; left out, it is the '
-        'student as training begins',
+        help='checkpoint of the student to compare with, such as one trained without NST (the '
+        'student as training starts)',
     )
     parser.add_argument(
-        '-o', '--out-dir', default='nst_figures', help='where the figures go (nst_figures)'
+        '-o', '--out-dir', default='nst_figures', help='folder for the figures (nst_figures)'
     )
     add_changes(parser)
     args = parser.parse_args()
@@ -43,15 +39,28 @@ def parse_args() -> argparse.Namespace:
     name, times = names.most_common(1)[0]
     if times > 1:
         raise UserError(
-            f'{times} images are called {name}, and so would their figures be: draw each of them '
-            'into a folder of its own by -o'
+            f'{times} images are called {name}, and their figures would have the same name: draw '
+            'each of them into another folder with -o'
         )
+    find_config(args.config)
+    for checkpoint in (args.checkpoint, args.before):
+        if checkpoint is not None:
+            check_checkpoint(checkpoint)
+    for image in args.images:
+        find_image(image)
     return args
 
 
-def main() -> None:
-    args = parse_args()
-    MMLogger.get_current_instance().setLevel('WARNING')  # not how every weight is initialised
+def main(args: argparse.Namespace) -> None:
+    from mmengine.device import get_device
+    from mmengine.logging import MMLogger
+
+    from nst_det.apis.compare_students import compare_students
+    from nst_det.config.load import load_config
+    from nst_det.config.settings import change
+    from nst_det.visualization import write_figures
+
+    MMLogger.get_current_instance().setLevel('WARNING')  # without how each weight is initialised
     cfg = load_config(args.config)
     change(cfg, args.cfg_options)
     for views in compare_students(cfg, args.checkpoint, args.before, args.images, get_device()):
@@ -63,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    run(main)
+    nst_det_tool.run(parse_args, main)

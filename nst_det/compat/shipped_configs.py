@@ -11,7 +11,7 @@ It can go when mmengine asks a package where its configs are.
 
 from mmengine.config import Config
 
-from nst_det.config.load import SCOPE, shipped_config
+from nst_det.config.find import SCOPE, shipped_config
 
 _mmengines = Config._get_cfg_path
 

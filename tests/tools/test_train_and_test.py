@@ -119,7 +119,7 @@ def test_an_unknown_type_anywhere_in_the_config(tool, write, tiny_distiller):
     ('option', 'message'),
     [
         ('optim_wraper.optimizer.lr=1', "no 'optim_wraper': did you mean 'optim_wrapper'"),
-        ('loss_weight=7', "'loss_weight' is a name that the config file uses while it is read"),
+        ('loss_weight=7', "'loss_weight' is a variable that only the config file reads"),
         ('model.student.roi_head.bbox_head.num_classes=3', 'num_classes'),
         ('model.transfers.7.layer=neck', '--cfg-options do not fit the config'),
         ('optim_wrapper.optimiser.lr=1', "gives OptimWrapper the option 'optimiser'"),
@@ -134,7 +134,7 @@ def test_a_wrong_option_for_the_config(tool, write, tiny_distiller, option, mess
 def test_an_option_without_a_value(tool, write, tiny_distiller):
     status, _, err = tool('train', write(tiny_distiller()), '--cfg-options', 'lr')
     assert status == 2
-    assert "'lr' is no key=value" in err
+    assert "'lr' is not of the form key=value" in err
 
 
 def test_resuming_from_what_is_not_there_or_of_another_architecture(

@@ -1,0 +1,46 @@
+"""The start of every command-line tool: it answers ``--help`` and mistakes without torch.
+
+``import nst_det`` imports torch and mmdet and registers the parts of the package, which takes
+seconds. A tool starts here instead: it reads its arguments, then registers, then does its work.
+"""
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+
+# If this is true, ``import nst_det`` leaves the registration to nst_det.register(): in a process of
+# a tool, and while ``python -m nst_det`` imports the package to find its __main__.
+registers_later = sys.argv[0] == '-m' and sys.orig_argv[-len(sys.argv)] == 'nst_det'
+
+
+def run(parse_args: Callable[[], Namespace], main: Callable[[Namespace], None]) -> None:
+    """Run a tool.
+
+    A tool calls this under ``if __name__ == '__main__'``. A process that it spawns imports its file
+    as well, but under another name: there ``import nst_det`` registers at once.
+
+    Args:
+        parse_args (Callable): Reads the arguments and checks the files that they name. It may
+            import only modules of nst_det that import neither torch nor mmdet.
+        main (Callable): Does the work, with everything registered.
+    """
+    global registers_later
+    registers_later = True
+    from nst_det import cli, errors, register
+
+    with cli.user_errors():
+        args = parse_args()
+        try:
+            register()
+        except ImportError as error:
+            raise errors.UserError(str(error)) from error
+        main(args)
+
+
+def main() -> None:
+    """Run the tool that the first argument names: the command ``nst_det TOOL``."""
+    global registers_later
+    registers_later = True
+    from nst_det import __main__
+
+    __main__.main()
