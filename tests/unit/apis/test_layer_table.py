@@ -12,7 +12,7 @@ def layer(name, stride, cost, size=(4, 6)):
 
 STUDENT = ForwardPass(
     detector='FCOS',
-    canvas=(64, 96),
+    batch_input_shape=(64, 96),
     layers=[layer('backbone.a.conv', 8, 5)],
     useful=[
         layer('backbone.a', 16, 10),
@@ -49,7 +49,7 @@ def test_a_row_says_what_a_layer_is_and_what_it_costs_to_get_there():
 
 
 def test_every_layer_is_had_by_asking():
-    assert rows(table(STUDENT, every=True))[1:] == [['backbone.a.conv', '8', '4 × 6', '8', '2.5%']]
+    assert rows(table(STUDENT, all_layers=True))[1:] == [['backbone.a.conv', '8', '4 × 6', '8', '2.5%']]
 
 
 def test_side_by_side_stand_the_last_layers_of_one_stride_and_part():
@@ -66,4 +66,4 @@ def test_side_by_side_stand_the_last_layers_of_one_stride_and_part():
 def test_a_failure_is_said_beside_what_ran():
     text = summary(replace(STUDENT, failure='KeyError: 7'))
     assert text.startswith('FCOS: 64 × 96 pixels')
-    assert 'shares of what ran: KeyError: 7' in text
+    assert 'shares of the part that ran: KeyError: 7' in text

@@ -54,8 +54,8 @@ def test_a_map_that_the_neck_hands_through_is_one_of_the_necks_as_well():
     model = detector()
     model.neck.forward = lambda maps: maps[-2:]
     forward = list_layers(model, CANVAS, body_only=True)
-    assert [layer.name for layer in forward.of('neck')] == ['neck[0]', 'neck[1]']
-    assert len(forward.of('backbone')) == 8
+    assert [layer.name for layer in forward.useful_in('neck')] == ['neck[0]', 'neck[1]']
+    assert len(forward.useful_in('backbone')) == 8
 
 
 def test_a_layers_facts_are_those_of_its_map(forward):

@@ -165,8 +165,8 @@ def align_feature_map(
     target_strides = compute_strides(target_batch_input_shape, target_size)
     if strides == target_strides and size[0] >= target_size[0] and size[1] >= target_size[1]:
         return feature_map[:, :, : target_size[0], : target_size[1]]
-    common = tuple(map(min, target_batch_input_shape, batch_input_shape))
-    counts = _count_positions(sizes or [common] * len(feature_map), strides, size)
+    height, width = map(min, target_batch_input_shape, batch_input_shape)
+    counts = _count_positions(sizes or [(height, width)] * len(feature_map), strides, size)
     rows, columns = (
         _sample_points(target_size[axis], target_strides[axis], size[axis], strides[axis], count)
         for axis, count in enumerate(counts)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -90,7 +91,7 @@ class Tap:
             )
         return modules[self.path]
 
-    def select(self, value: object, role: str) -> Tensor:
+    def select(self, value: Any, role: str) -> Tensor:
         """Pick the tapped tensor from what the module returned, or from its inputs.
 
         Args:
