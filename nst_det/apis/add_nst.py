@@ -162,7 +162,7 @@ def _why_no_level(student: ForwardPass, teacher: ForwardPass) -> str:
         return 'the necks have no stride in common'
     if not student.useful_in('neck') and not teacher.useful_in('neck'):
         return 'neither detector has a neck'
-    return f'the {"teacher" if student.of("neck") else "student"} has no neck'
+    return f'the {"teacher" if student.useful_in("neck") else "student"} has no neck'
 
 
 def check_pairs(
