@@ -10,6 +10,8 @@ SHOWN = 20  # faults
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.fileio.find import find_devkit_years
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'out', nargs='?', default='data', help='folder in which to make VOCdevkit (data)'
@@ -37,7 +39,10 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="with --check: accept lists that are shorter than VOC's",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.check is not None:
+        find_devkit_years(args.check)
+    return args
 
 
 def main(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from nst_det.datasets.transforms import LoadVerifiedImage
 from nst_det.datasets.voc_annotation import VOCAnnotation, read_annotation
 from nst_det.errors import UserError
+from nst_det.fileio.find import find_devkit_years
 
 SETS = ('train', 'val', 'trainval', 'test')
 OFFICIAL = {  # images in VOC's own lists
@@ -63,12 +64,8 @@ def check_devkit(folder: str | Path, subset: bool = False) -> DevkitCheck:
     Raises:
         UserError: Where there is no devkit.
     """
-    root = Path(folder)
-    years = sorted(root.glob('VOC20[0-9][0-9]')) or sorted(root.glob('VOCdevkit/VOC20[0-9][0-9]'))
-    if not years:
-        raise UserError(f'{root.absolute()} holds no devkit: expected VOC2007 or VOC2012 in it')
     check = DevkitCheck()
-    for year in years:
+    for year in find_devkit_years(folder):
         _check_year(year, subset, check)
     return check
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from nst_det.config.load import load_config
 from nst_det.errors import UserError
+from nst_det.fileio.find import find_work_dir
 from nst_det.fileio.predictions import read_predictions
 
 TEACHER, BASELINE, DISTILLED = 'teacher', 'baseline', 'distilled'
@@ -101,8 +102,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: Where it is not there or holds no config.
     """
-    if not folder.is_dir():
-        raise UserError(f'there is no work dir {folder.absolute()}')
+    find_work_dir(folder)
     configs = sorted(folder.glob('*.py'), key=lambda file: file.stat().st_mtime)
     if not configs:
         raise UserError(

@@ -39,11 +39,11 @@ def find_checkpoint(path: str) -> Path:
     return file
 
 
-def find_image(path: str) -> Path:
+def find_image(path: str | Path) -> Path:
     """Find an image file.
 
     Args:
-        path (str): Its path.
+        path (str | Path): Its path.
 
     Returns:
         Path: The file.
@@ -57,11 +57,11 @@ def find_image(path: str) -> Path:
     return file
 
 
-def find_work_dir(path: str) -> Path:
+def find_work_dir(path: str | Path) -> Path:
     """Find the work dir of a training.
 
     Args:
-        path (str): Its path.
+        path (str | Path): Its path.
 
     Returns:
         Path: The folder.
@@ -73,3 +73,22 @@ def find_work_dir(path: str) -> Path:
     if not folder.is_dir():
         raise UserError(f'there is no work dir {folder.absolute()}')
     return folder
+
+
+def find_devkit_years(folder: str | Path) -> list[Path]:
+    """Find the years of a VOC devkit.
+
+    Args:
+        folder (str | Path): ``VOCdevkit``, or the folder that contains it.
+
+    Returns:
+        list[Path]: The folders such as ``VOC2007``.
+
+    Raises:
+        UserError: If there is none.
+    """
+    root = Path(folder)
+    years = sorted(root.glob('VOC20[0-9][0-9]')) or sorted(root.glob('VOCdevkit/VOC20[0-9][0-9]'))
+    if not years:
+        raise UserError(f'{root.absolute()} holds no devkit: expected VOC2007 or VOC2012 in it')
+    return years

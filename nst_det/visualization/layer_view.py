@@ -13,6 +13,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from torch import Tensor
 
 from nst_det.errors import UserError
+from nst_det.fileio.find import find_image
 from nst_det.models.distillers import NSTDistiller
 from nst_det.models.distillers.taps.geometry import compute_strides
 from nst_det.models.distillers.taps.recorder import record
@@ -151,8 +152,7 @@ def load_image(cfg: Config, path: str) -> dict:
     Raises:
         UserError: Where there is no such image, or the config has no test pipeline.
     """
-    if not Path(path).is_file():
-        raise UserError(f'there is no image {Path(path).absolute()}')
+    find_image(path)
     if not cfg.get('test_dataloader'):
         raise UserError('the config has no test_dataloader, whose pipeline would load the images')
     data = Compose(get_test_pipeline_cfg(cfg))(dict(img_path=str(path), img_id=0, instances=[]))
