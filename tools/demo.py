@@ -56,9 +56,9 @@ def main(args: argparse.Namespace) -> None:
         started = time.time()
         config = ROOT / 'configs' / CONFIGS[name]
         tested[name] = train_and_test(call, config, work_dir / folder, [*data, *options])
-        scores[name].append(tested[name].mAP)
+        scores[name].append(tested[name].results.score)
         seconds = time.time() - started
-        print(f'{TITLES[name]}: mAP {100 * tested[name].mAP:.1f} after {seconds:.0f} s', flush=True)
+        print(f'{TITLES[name]}: {tested[name].results.text} after {seconds:.0f} s', flush=True)
 
     measure(TEACHER, TEACHER)
     for seed in args.seeds:

@@ -1,10 +1,11 @@
-"""Experiments of many trainings: trials, and the table that their results make."""
+"""Experiments of many trainings: trials, and the table of their results."""
 
 from .protocol import Protocol, shared_protocol
 from .results_table import ResultsTable, Row, paper_rows
 from .run_trials import run_trials
 from .table_figure import draw_table
-from .tool_calls import Tested, ToolCalls, train_and_test
+from .tool_calls import ToolCalls
+from .train_and_test import Tested, train_and_test
 from .trial import Result, Trial
 
 __all__ = [

@@ -1,8 +1,9 @@
-"""The test that all rows of a table have in common."""
+"""The test that all rows of a table share: its images, its classes and its metric."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmdet.evaluation import VOCMetric
 from mmdet.registry import DATASETS, METRICS
@@ -10,76 +11,99 @@ from mmengine.config import Config
 
 from nst_det.errors import UserError
 
+VOC = 'VOC'
+
 
 @dataclass(frozen=True)
 class Protocol:
-    """On what, and how, the rows of a table are tested.
+    """The images and the metric that the rows of a table are tested with.
 
     Args:
         images (str): The list of the test images.
         classes (tuple[str, ...]): The classes.
-        protocol (str): How AP is taken, such as ``'11 points'``.
-        overlap (str): The IoU from which on a detection is right.
+        metric (str): ``'VOC'`` for the metrics of VOC, else the type of the evaluator.
+        protocol (str): How VOC takes AP, such as ``'11 points'``; ``''`` for other metrics.
+        overlap (str): The IoU thresholds that the config sets, ``'0.5'`` for VOC by default.
     """
 
     images: str
     classes: tuple[str, ...]
+    metric: str
     protocol: str
     overlap: str
 
 
 def shared_protocol(configs: Mapping[str, Config]) -> Protocol:
-    """Find the test of some configs, before anything is trained for a table in vain.
+    """Find the test that some configs share, so that a difference shows before a training.
 
     Args:
-        configs (Mapping[str, Config]): The rows' configs by name, the teacher's included.
+        configs (Mapping[str, Config]): The configs of the rows by name, with that of the teacher.
 
     Returns:
-        Protocol: Their test.
+        Protocol: The test.
 
     Raises:
-        UserError: Where one has no test by VOC's metric, or two have different ones.
+        UserError: If a config has no test, or two configs have different tests.
     """
-    tests = {name: _test(name, cfg) for name, cfg in configs.items()}
-    (first, common), *others = tests.items()
-    for name, test in others:
-        for part, value in vars(common).items():
-            other = vars(test)[part]
-            if other != value:
+    protocols = {name: _protocol(name, cfg) for name, cfg in configs.items()}
+    (first, shared), *others = protocols.items()
+    for name, protocol in others:
+        for part, value in vars(shared).items():
+            differing = vars(protocol)[part]
+            if differing != value:
                 raise UserError(
-                    f'the test differs in its {part}: {value} in {first}, {other} in '
+                    f'the test differs in its {part}: {value} in {first}, {differing} in '
                     f'{name}: one table needs one test'
                 )
-    return common
+    return shared
 
 
-def _test(name: str, cfg: Config) -> Protocol:
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
-    evaluators = cfg.get('test_evaluator')
-    if not dataset or not evaluators:
-        raise UserError(
-            f'{name} has no test_dataloader with a dataset, or no test_evaluator: a row is tested '
-            'on VOC, see configs/_base_/datasets/voc07.py'
-        )
-    metrics = [evaluators] if isinstance(evaluators, dict) else evaluators
-    metric = next((one for one in metrics if _is_vocs(one.get('type'))), None)
-    if metric is None:
-        kinds = ', '.join(str(one.get('type')) for one in metrics)
-        raise UserError(
-            f'{name} is tested by {kinds}, which gives no VOC mAP: give it '
-            "test_evaluator=dict(type='VOCDevkitMetric')"
-        )
-    known = getattr(DATASETS.get(dataset.get('type')), 'METAINFO', {})
-    classes = (dataset.get('metainfo') or {}).get('classes') or known.get('classes', ())
-    mode = metric.get('eval_mode', '11points')
-    return Protocol(
-        str(Path(dataset.get('data_root') or '', dataset.get('ann_file') or '').resolve()),
-        tuple(classes),
-        '11 points' if mode == '11points' else mode,
-        str(metric.get('iou_thrs', 0.5)),
-    )
+def evaluators(cfg: Config) -> list[dict]:
+    """List the evaluators of the test of a config.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[dict]: The evaluators, those of VOC first.
+    """
+    found: Any = cfg.get('test_evaluator') or []
+    found = [found] if isinstance(found, dict) else list(found)
+    return sorted(found, key=lambda evaluator: not is_voc(evaluator))
 
 
-def _is_vocs(kind: str | type) -> bool:
+def is_voc(evaluator: dict) -> bool:
+    """Whether an evaluator computes the metric of VOC.
+
+    Args:
+        evaluator (dict): Its config.
+
+    Returns:
+        bool: Whether its type is ``VOCMetric`` or derived from it.
+    """
+    kind = evaluator.get('type')
     found = METRICS.get(kind) if isinstance(kind, str) else kind
     return isinstance(found, type) and issubclass(found, VOCMetric)
+
+
+def _protocol(name: str, cfg: Config) -> Protocol:
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    metric = next(iter(evaluators(cfg)), None)
+    if not dataset or metric is None:
+        raise UserError(
+            f'{name} has no test_dataloader with a dataset, or no test_evaluator: a row needs a '
+            'test, see configs/_base_/datasets/voc07.py'
+        )
+    registered = getattr(DATASETS.get(dataset.get('type')), 'METAINFO', {})
+    classes = (dataset.get('metainfo') or {}).get('classes') or registered.get('classes', ())
+    voc = is_voc(metric)
+    kind = metric.get('type')
+    mode = metric.get('eval_mode', '11points') if voc else ''
+    overlap = metric.get('iou_thrs') or (0.5 if voc else '')
+    return Protocol(
+        images=str(Path(dataset.get('data_root') or '', dataset.get('ann_file') or '').resolve()),
+        classes=tuple(classes),
+        metric=VOC if voc else kind if isinstance(kind, str) else kind.__name__,
+        protocol='11 points' if mode == '11points' else mode,
+        overlap=str(overlap),
+    )

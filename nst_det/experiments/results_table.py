@@ -1,29 +1,34 @@
-"""The methods' results side by side, in the layout of the NST paper's table 4."""
+"""The results of several methods side by side, in the layout of table 4 of the NST paper."""
 
 import csv
 import io
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import TypeVar
 
 from nst_det.errors import UserError, nearest
-from nst_det.evaluation import PairedGain, paired_gain
-from nst_det.experiments.protocol import Protocol
+from nst_det.evaluation import Metric, PairedGain, Results, paired_gain
+from nst_det.evaluation.results import number_text
+from nst_det.experiments.protocol import VOC, Protocol
 from nst_det.experiments.trial import Result
 
 PAPER = 'arXiv 1707.01219'
-PAPER_LINE = "the paper's table 4"  # what its lines are called, so that nobody takes them for ours
+PAPER_LINE = "the paper's table 4"  # the name of its lines, so that nobody takes them for ours
+
+
+Shared = TypeVar('Shared')
 
 
 @dataclass
 class Row:
-    """A method's results.
+    """The results of a method.
 
     Args:
-        method (str): What the table calls it.
-        results (dict[int, Result]): By seed.
-        competes (bool): Whether it can be the best; a teacher is there for comparison only.
+        method (str): Its name in the table.
+        results (dict[int, Result]): The results by seed.
+        competes (bool): Whether it can be the best. A teacher is only there for comparison.
             Defaults to True.
     """
 
@@ -32,45 +37,49 @@ class Row:
     competes: bool = True
 
     @property
-    def maps(self) -> dict[int, float]:
-        """dict[int, float]: mAP in percent by seed."""
-        return {seed: 100 * one.mAP for seed, one in self.results.items()}
+    def scores(self) -> dict[int, float]:
+        """dict[int, float]: The main metric by seed, in its unit."""
+        read = {seed: result.results for seed, result in self.results.items()}
+        return {seed: results.main.scaled(results.score) for seed, results in read.items()}
 
     @property
     def mean(self) -> float:
-        """float: The mean mAP over the seeds, in percent."""
-        return statistics.fmean(self.maps.values())
+        """float: The mean of the main metric over the seeds."""
+        return statistics.fmean(self.scores.values())
 
     @property
     def std(self) -> float | None:
         """float or None: The sample standard deviation over the seeds; None with one seed."""
-        return statistics.stdev(self.maps.values()) if len(self.results) > 1 else None
+        return statistics.stdev(self.scores.values()) if len(self.results) > 1 else None
 
-    def ap(self, name: str) -> float:
-        """A class's AP, in percent.
+    def class_mean(self, name: str) -> float:
+        """The mean over the seeds of the value of a class.
 
         Args:
             name (str): The class.
 
         Returns:
-            float: The mean over the seeds.
+            float: The mean, in the unit of the metric.
         """
-        return statistics.fmean(100 * one.aps[name] for one in self.results.values())
+        read = [result.results for result in self.results.values()]
+        return statistics.fmean(
+            results.class_mean.scaled(results.classes[name]) for results in read
+        )
 
 
 @dataclass
 class ResultsTable:
-    """Methods, their mAP and AP by class, and each one's gain over the baseline.
+    """The methods with their main metric and its values by class, and the gains over a baseline.
 
     Args:
-        rows (list[Row]): The methods, in the table's order.
-        baseline (str): The method that gains are over.
-        paper (dict[str, dict[str, float]]): Of the methods to be shown beside, the paper's
-            ``'mAP'`` and each class's AP. Defaults to none.
-        protocol (str): How AP is taken. Defaults to ``'11 points'``, as in VOC2007.
+        rows (list[Row]): The methods, in the order of the table. Rows without results are left out.
+        baseline (str): The method that the gains are over.
+        paper (dict[str, dict[str, float]]): The values of the paper, ``'mAP'`` and the AP of each
+            class, by method, shown below our values. Defaults to none.
+        protocol (str): How VOC takes AP. Defaults to ``'11 points'``, as in VOC2007.
 
     Raises:
-        UserError: Where there is no row, or the rows' classes differ.
+        UserError: If there is no result, or the rows differ in their metric or classes.
     """
 
     rows: list[Row]
@@ -82,85 +91,102 @@ class ResultsTable:
         self.rows = [row for row in self.rows if row.results]
         if not self.rows:
             raise UserError('there is no result yet, so there is no table')
-        kinds = {tuple(one.aps): row.method for row in self.rows for one in row.results.values()}
-        if len(kinds) > 1:
-            (some, one), (others, other) = list(kinds.items())[:2]
-            raise UserError(
-                f'{one} was tested on the classes {", ".join(some)} and {other} on '
-                f'{", ".join(others)}: one table needs one test set'
-            )
-        (self.classes,) = kinds
+        results = {
+            row.method: [result.results for result in row.results.values()] for row in self.rows
+        }
+        self.metric: Metric = _shared(
+            {method: [test.main for test in tests] for method, tests in results.items()},
+            lambda metric: metric.title,
+        )
+        self.classes: tuple[str, ...] = _shared(
+            {method: [_classes(test) for test in tests] for method, tests in results.items()},
+            lambda classes: f'the classes {", ".join(classes) or "(none reported)"}',
+        )
 
     @property
     def title(self) -> str:
-        """str: What the values are."""
-        return f'VOC mAP and AP ({self.protocol}, %) on the test images'
+        """str: The metric of the table, with its protocol and unit."""
+        if self.metric.counts_as_voc:
+            return f'VOC mAP and AP ({self.protocol}, %) on the test images'
+        unit = f', {self.metric.unit}' if self.metric.unit else ''
+        return f'{self.metric.title}{unit} on the test images'
 
     def gain(self, row: Row) -> PairedGain | None:
-        """How a method compares with the baseline, over the seeds that both have.
+        """Compare a method with the baseline, over the seeds that both have.
 
         Args:
             row (Row): The method.
 
         Returns:
-            PairedGain or None: In points of mAP; None of the baseline itself, of what does not
-            compete, and where they have no seed in common.
+            PairedGain or None: The gain in the unit of the metric. None for the baseline itself,
+            for a row that does not compete, and for a row without a common seed.
         """
-        base = next((one for one in self.rows if one.method == self.baseline), None)
+        base = next((other for other in self.rows if other.method == self.baseline), None)
         if base is None or row is base or not row.competes:
             return None
-        seeds = sorted(set(row.maps) & set(base.maps))
+        seeds = sorted(set(row.results) & set(base.results))
         if not seeds:
             return None
-        return paired_gain([row.maps[s] for s in seeds], [base.maps[s] for s in seeds])
+        values, base_values = row.scores, base.scores
+        return paired_gain(
+            [values[seed] for seed in seeds],
+            [base_values[seed] for seed in seeds],
+            higher_is_better=self.metric.higher_is_better,
+        )
 
     def cells(self) -> list[list[str]]:
-        """The table's text.
+        """Write the cells of the table.
 
         Returns:
-            list[list[str]]: The header, then a line per method, and the paper's below it.
+            list[list[str]]: The header, then a line per method, with the line of the paper below.
         """
-        head = ['method', self.seeds_text, *self.classes]
-        lines = [head]
+        lines = [['method', self.seeds_text, *self.classes]]
         for row in self.rows:
-            spread = '' if row.std is None else f' ± {row.std:.1f}'
-            lines.append([row.method, f'{row.mean:.1f}{spread}'])
-            lines[-1] += [f'{row.ap(name):.1f}' for name in self.classes]
+            spread = '' if row.std is None else f' ± {self._text(row.std)}'
+            line = [row.method, f'{self._text(row.mean)}{spread}']
+            lines.append(line + [self._text(row.class_mean(name)) for name in self.classes])
             if row.method in self.paper:
                 paper = self.paper[row.method]
                 lines.append([PAPER_LINE, *(f'{paper[n]:.1f}' for n in ('mAP', *self.classes))])
         return lines
 
+    def _text(self, value: float, signed: bool = False) -> str:
+        return number_text(value, signed, '.1f' if self.metric.percent else '.4g')
+
     @property
     def seeds_text(self) -> str:
-        """str: The head of the column of means."""
+        """str: The heading of the column of means."""
         most = max(len(row.results) for row in self.rows)
-        return 'mAP' if most == 1 else 'mAP, mean ± std'
+        return self.metric.name if most == 1 else f'{self.metric.name}, mean ± std'
 
     def best(self) -> set[tuple[int, int]]:
-        """Where the best values are.
+        """Find the best values.
 
         Returns:
-            set[tuple[int, int]]: Line and column of :meth:`cells`, the highest value of each
-            column among the methods that compete, as it is written; equal ones share it.
+            set[tuple[int, int]]: Line and column of :meth:`cells` of the best value of each column
+            among the methods that compete. Values that are written alike share it; a column whose
+            values are all zero has none.
         """
         own = [row for row in self.rows if row.competes]
-        lines = {id(row): line for line, row in self._lines()}
+        if len(own) < 2:
+            return set()
+        line_of = {row.method: line for line, row in self._lines()}
+        columns = [[row.mean for row in own]]
+        columns += [[row.class_mean(name) for row in own] for name in self.classes]
+        best = max if self.metric.higher_is_better else min
         places = set()
-        for column, values in enumerate(
-            [[row.mean for row in own], *([row.ap(c) for row in own] for c in self.classes)], 1
-        ):
-            written = [round(value, 1) for value in values]
-            if len(own) > 1:
+        for column, values in enumerate(columns, 1):
+            written = [float(self._text(value)) for value in values]
+            if any(written):
                 places |= {
-                    (lines[id(row)], column)
+                    (line_of[row.method], column)
                     for row, value in zip(own, written)
-                    if value == max(written)
+                    if value == best(written)
                 }
         return places
 
     def _lines(self) -> list[tuple[int, Row]]:
-        """Which line of the cells a row is in."""
+        """The rows with the number of their line in the cells."""
         numbered, line = [], 1
         for row in self.rows:
             numbered.append((line, row))
@@ -168,7 +194,7 @@ class ResultsTable:
         return numbered
 
     def gain_cells(self) -> list[list[str]]:
-        """The gains' text.
+        """Write the cells of the table of gains.
 
         Returns:
             list[list[str]]: The header, then a line per method that is compared.
@@ -178,16 +204,22 @@ class ResultsTable:
             gain = self.gain(row)
             if gain is None:
                 continue
-            interval = gain.interval and f'{gain.interval[0]:+.1f} to {gain.interval[1]:+.1f}'
+            interval = ''
+            if gain.interval is not None:
+                low, high = (self._text(bound, signed=True) for bound in gain.interval)
+                interval = f'{low} to {high}'
             p_value = '' if gain.p_value is None else f'{gain.p_value:.2g}'
-            lines.append(
-                [row.method, f'{gain.mean:+.1f}', interval or '', p_value, str(gain.seeds)]
-            )
-            lines[-1].append(gain.verdict)
+            mean = self._text(gain.mean, signed=True)
+            lines.append([row.method, mean, interval, p_value, str(gain.seeds), gain.verdict])
         return lines
 
+    @property
+    def points(self) -> str:
+        """str: The unit of a gain, such as ``'points of mAP'``."""
+        return f'points of {self.metric.name}' if self.metric.percent else self.metric.name
+
     def markdown(self) -> str:
-        """The table, the gains, and how to read them, as Markdown.
+        """Write the table, the gains and how to read them as Markdown.
 
         Returns:
             str: The text.
@@ -206,33 +238,34 @@ class ResultsTable:
             row.method: ' '.join(map(str, sorted(row.results))) for row in self.rows if row.competes
         }
         if len(set(seeds.values())) > 1:
-            shown = '; '.join(f'{method} {of}' for method, of in seeds.items())
-            text += f'\nThe rows do not have the same seeds yet: {shown}.\n'
+            listed = '; '.join(f'{method} {numbers}' for method, numbers in seeds.items())
+            text += f'\nThe rows do not have the same seeds yet: {listed}.\n'
         gains = self.gain_cells()
         if len(gains) > 1:
             text += (
-                f'\nGain over {self.baseline} in points of mAP, paired over the seeds: mean, 95 % '
+                f'\nGain over {self.baseline} in {self.points}, paired over the seeds: mean, 95 % '
                 'confidence interval and p-value of the paired t-test, not corrected for the '
                 f'{len(gains) - 1} comparisons.\n\n' + _markdown(gains)
             )
         return text
 
     def csv(self) -> str:
-        """The table as CSV, a line per method; the paper's values in lines of their own.
+        """Write the table as CSV, a line per method; the values of the paper have their own lines.
 
         Returns:
-            str: The text. Values in percent, unrounded; empty where there is none.
+            str: The text. The values are in the unit of the metric and not rounded.
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator='\n')
         gains = ['gain', 'gain_low', 'gain_high', 'p_value']
-        writer.writerow(['method', 'source', 'seeds', 'mAP', 'mAP_std', *self.classes, *gains])
+        name = self.metric.name
+        writer.writerow(['method', 'source', 'seeds', name, f'{name}_std', *self.classes, *gains])
         for row in self.rows:
             gain = self.gain(row)
             low, high = (gain and gain.interval) or (None, None)
             writer.writerow(
                 [row.method, 'measured', ' '.join(map(str, row.results)), row.mean, row.std]
-                + [row.ap(name) for name in self.classes]
+                + [row.class_mean(name) for name in self.classes]
                 + [gain and gain.mean, low, high, gain and gain.p_value]
             )
             if row.method in self.paper:
@@ -242,21 +275,40 @@ class ResultsTable:
         return out.getvalue()
 
 
+def _classes(results: Results) -> tuple[str, ...]:
+    """The classes whose values belong to the main metric."""
+    return tuple(results.classes) if results.class_mean == results.main else ()
+
+
+def _shared(by_method: Mapping[str, Sequence[Shared]], name: Callable[[Shared], str]) -> Shared:
+    """The value that all results of all methods have in common."""
+    methods = {value: method for method, values in by_method.items() for value in values}
+    if len(methods) > 1:
+        (value, method), (differing, other) = list(methods.items())[:2]
+        raise UserError(
+            f'{method} was tested on {name(value)} and {other} on {name(differing)}: one table '
+            'needs one test set and one metric'
+        )
+    (value,) = methods
+    return value
+
+
 def paper_rows(test: Protocol) -> dict[str, dict[str, float]]:
-    """The paper's table 4.
+    """Read table 4 of the paper.
 
     Args:
-        test (Protocol): The test of the table that it is put beside.
+        test (Protocol): The test of the table that the values are shown in.
 
     Returns:
         dict[str, dict[str, float]]: By method, ``'mAP'`` and the AP of each class, in percent.
 
     Raises:
-        UserError: Where the classes are not VOC's, or AP is not of 11 points.
+        UserError: If the metric is not AP by 11 points, or a class is not one of VOC.
     """
-    if test.protocol != '11 points':
+    if test.metric != VOC or test.protocol != '11 points':
+        measured = f'{test.metric} {test.protocol}'.strip()
         raise UserError(
-            f"the paper's AP is of 11 points, the rows' is {test.protocol}: leave out --paper"
+            f'the paper reports VOC AP by 11 points, the rows {measured}: leave out --paper'
         )
     text = files('nst_det.experiments').joinpath('voc07_table4.csv').read_text()
     lines = [line for line in text.splitlines() if not line.startswith('#')]
@@ -265,7 +317,7 @@ def paper_rows(test: Protocol) -> dict[str, dict[str, float]]:
     for name in test.classes:
         if name not in own:
             raise UserError(
-                f"the paper's table is of VOC's 20 classes, and '{name}' is none of them: "
+                f"the paper has the 20 classes of VOC, and '{name}' is none of them: "
                 f'{nearest(name, own)}; leave out --paper'
             )
     keys = ('mAP', *test.classes)

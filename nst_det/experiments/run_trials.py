@@ -1,4 +1,4 @@
-"""Running many trials, one process at a time or one on each GPU."""
+"""The scheduler of many trials: one process at a time, or one on each GPU."""
 
 import re
 import statistics
@@ -12,24 +12,24 @@ from queue import SimpleQueue
 from nst_det.errors import UserError
 from nst_det.experiments.trial import Result, Trial
 
-REPORT_INTERVAL = 60  # seconds between two lines about the trainings that go on
+REPORT_INTERVAL = 60  # seconds between two lines about the running trainings
 
 
 def run_trials(
     trials: Sequence[Trial], gpus: Sequence[str] = (), keep_open: Sequence[int] = ()
 ) -> Iterator[tuple[Trial, Result | UserError]]:
-    """Run trials in their order, and print how it goes.
+    """Run trials in their order, and print the progress.
 
-    Where a trial fails, the other seeds of its method, which would fail as well, are left out.
+    If a trial fails, the other seeds of its method are skipped, because they would fail too.
 
     Args:
         trials (Sequence[Trial]): The trials.
-        gpus (Sequence[str]): What ``CUDA_VISIBLE_DEVICES`` is for each process at a time. Defaults
-            to none: one process at a time, in the environment as it is.
-        keep_open (Sequence[int]): Files that the trials' processes inherit. Defaults to none.
+        gpus (Sequence[str]): A value of ``CUDA_VISIBLE_DEVICES`` for each process that may run at
+            the same time. Defaults to none: one process at a time, in the unchanged environment.
+        keep_open (Sequence[int]): File descriptors that the processes inherit. Defaults to none.
 
     Yields:
-        tuple[Trial, Result | UserError]: Each trial as it ends, and what it gave or why it failed.
+        tuple[Trial, Result | UserError]: Each trial when it ends, with its result or its error.
     """
     free: SimpleQueue[dict[str, str]] = SimpleQueue()
     for environment in [{'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus] or [{}]:
@@ -60,11 +60,11 @@ def run_trials(
             ended, _ = wait(waiting, REPORT_INTERVAL, FIRST_COMPLETED)
             if not ended:
                 for trial, since in list(running.items()):
-                    print(f'  {trial.name}: {_progress(trial.log)}, {_time(time.time() - since)}')
+                    print(f'  {trial.name}: {_position(trial.log)}, {_time(time.time() - since)}')
             for future in sorted(ended, key=list(waiting).index):
                 trial, outcome = waiting.pop(future), future.result()
                 if outcome is None:
-                    print(f'{trial.name}: left out, for another seed failed', flush=True)
+                    print(f'{trial.name}: skipped, because another seed failed', flush=True)
                     continue
                 place = f'[{len(trials) - len(waiting)}/{len(trials)}] {trial.name}'
                 if isinstance(outcome, UserError):
@@ -72,18 +72,16 @@ def run_trials(
                 else:
                     seconds.append(outcome.seconds)
                     left = statistics.fmean(seconds) * len(waiting) / workers
-                    print(
-                        f'{place}: mAP {100 * outcome.mAP:.1f} after {_time(outcome.seconds)}'
-                        + f', about {_time(left)} left' * bool(waiting),
-                        flush=True,
-                    )
+                    rest = f', about {_time(left)} left' if waiting else ''
+                    taken = _time(outcome.seconds)
+                    print(f'{place}: {outcome.results.text} after {taken}{rest}', flush=True)
                 yield trial, outcome
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _progress(log: Path) -> str:
-    """Where a training is, by the last line of its log that tells."""
+def _position(log: Path) -> str:
+    """The epoch and iteration of a training, read from the last line of its log that has them."""
     text = log.read_text(errors='replace') if log.is_file() else ''
     lines = re.findall(r'(Epoch\(\w+\) +\[[^\n]*?\]) .*?(eta: [\d:]+|$)', text, re.MULTILINE)
     return ' '.join(lines[-1]).strip() if lines else 'starting'

@@ -1,4 +1,4 @@
-"""The results table as a picture, with the gains' intervals below it."""
+"""The results table as a picture, with the intervals of the gains below it."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ COLUMN_WIDTH = 0.85
 
 
 def draw_table(table: ResultsTable, out: Path) -> None:
-    """Draw the table and, where there are several seeds, each gain with its interval.
+    """Draw the table and below it each gain, with its interval if there are several seeds.
 
     Args:
         table (ResultsTable): The table.
@@ -73,5 +73,5 @@ def _draw_gains(axes: Axes, table: ResultsTable, gains: list) -> None:
     axes.set_axisbelow(True)
     axes.spines[['top', 'right', 'left']].set_visible(False)
     several = any(gain.interval for _, gain in gains)
-    seen = ', 95 % interval (grey: 0 is inside)' if several else ' (one seed: no intervals)'
-    axes.set_xlabel(f'gain over {table.baseline}, points of mAP{seen}', fontsize=9)
+    note = ', 95 % interval (grey: contains 0)' if several else ' (one seed: no intervals)'
+    axes.set_xlabel(f'gain over {table.baseline}, {table.points}{note}', fontsize=9)

@@ -1,4 +1,4 @@
-"""One detector, one seed: trained and tested once, resumed where it was killed."""
+"""A trial: one config with one seed, trained and tested, and resumed after an interruption."""
 
 import json
 import time
@@ -12,39 +12,43 @@ from mmengine.config import Config
 from nst_det.config.load import load_config
 from nst_det.config.settings import RUNNER_KEYS
 from nst_det.errors import UserError
-from nst_det.experiments.tool_calls import ToolCalls, train_and_test
+from nst_det.evaluation import Results
+from nst_det.experiments.tool_calls import ToolCalls
+from nst_det.experiments.train_and_test import train_and_test
 from nst_det.fileio.atomic import write_atomically
 
 
 @dataclass
 class Result:
-    """What a trial gave.
+    """The result of a trial.
 
     Args:
-        mAP (float): VOC mAP on the test set, from 0 to 1.
-        aps (dict[str, float]): AP by class, of those that have objects.
-        checkpoint (str): The weights that were tested.
-        seconds (float): How long training and testing took, in the call that finished them.
+        metrics (dict[str, float]): The values that the test reported, by key.
+        checkpoint (str): The checkpoint that was tested.
+        seconds (float): The time of training and testing in the call that finished them.
     """
 
-    mAP: float
-    aps: dict[str, float]
+    metrics: dict[str, float]
     checkpoint: str
     seconds: float
 
+    @property
+    def results(self) -> Results:
+        """Results: The metrics, read."""
+        return Results(self.metrics)
+
 
 class Trial:
-    """A config to be trained and tested with one seed.
+    """A config that is trained and tested with one seed.
 
-    On disk, beside the folder ``seed0/`` with the training's log and checkpoints, ``seed0.py`` is
-    the whole config that is trained, and ``seed0.json``, which is there only once all is done, its
-    result.
+    On disk, ``seed0/`` holds the checkpoints and the log of the training, ``seed0.py`` the complete
+    config, and ``seed0.json`` the result. The last is written when the trial is finished.
 
     Args:
-        method (str): What the table calls it.
-        cfg (Config): The config, all other changes made; it is not changed.
+        method (str): The name of its row in the table.
+        cfg (Config): The config with all other changes. It is not changed.
         seed (int): The seed.
-        folder (Path): Where it goes: ``WORK_DIR/<name of the config>``.
+        folder (Path): The folder of the trial: ``WORK_DIR/<name of the config>``.
         tools (Path): The folder of ``train.py`` and ``test.py``.
     """
 
@@ -62,42 +66,44 @@ class Trial:
         self.log = folder / f'seed{seed}.log'
 
     def result(self) -> Result | None:
-        """What it gave.
+        """Read the result.
 
         Returns:
-            Result or None: None where it is not finished.
+            Result or None: The result; None if the trial is not finished.
 
         Raises:
-            UserError: Where the file of the result cannot be read.
+            UserError: If the file of the result cannot be read.
         """
         if not self.result_file.is_file():
             return None
         try:
-            return Result(**json.loads(self.result_file.read_text()))
-        except (ValueError, TypeError) as error:
+            result = Result(**json.loads(self.result_file.read_text()))
+            if result.results.main is None:
+                raise ValueError('it has no metric')
+        except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f'{self.result_file} is no result of a trial ({error}): move it away, and the '
-                'test is done again'
+                f'{self.result_file} is no result of a trial ({error}): move it away to test again'
             ) from error
+        return result
 
     @property
     def begun(self) -> bool:
-        """bool: Whether there is a checkpoint or a result of it."""
+        """bool: Whether there is a checkpoint or a result of this trial."""
         return self.result_file.exists() or any(self.work_dir.glob('*.pth'))
 
     def check(self) -> None:
-        """Check that what is on disk was made with this very config.
+        """Check that the files on disk were made with the same config.
 
-        What ended before its first checkpoint holds nothing, so that it may begin with any.
+        A training that ended before its first checkpoint may begin again with another config.
 
         Raises:
-            UserError: Where it was not; it names the first setting that differs.
+            UserError: If the config differs. The message names the first setting that differs.
         """
         if not self.config.is_file():
             if self.work_dir.exists() or self.result_file.exists():
                 raise UserError(
-                    f'{self.work_dir} is there without {self.config}, the config that it was made '
-                    'with: move it away, or choose another --work-dir'
+                    f'{self.work_dir} exists without {self.config}, the config of its training: '
+                    'move it away, or choose another --work-dir'
                 )
             return
         if not self.begun:
@@ -116,17 +122,18 @@ class Trial:
     def run(
         self, environment: Mapping[str, str] | None = None, keep_open: Sequence[int] = ()
     ) -> Result:
-        """Train and test, from where an earlier call was killed.
+        """Train and test, or resume the training that an earlier call began.
 
         Args:
-            environment (Mapping[str, str], optional): Variables for the tools. Defaults to None.
-            keep_open (Sequence[int]): Files that the tools inherit. Defaults to none.
+            environment (Mapping[str, str], optional): Environment variables of the tools. Defaults
+                to None.
+            keep_open (Sequence[int]): File descriptors that the tools inherit. Defaults to none.
 
         Returns:
-            Result: What it gave.
+            Result: The result.
 
         Raises:
-            UserError: Where a tool fails, or the test reports no VOC mAP.
+            UserError: If a tool fails, or the test reports no metric.
         """
         started = time.time()
         if not (self.begun and self.config.is_file()):
@@ -134,13 +141,13 @@ class Trial:
         call = ToolCalls(self.tools, self.log, environment, keep_open)
         tested = train_and_test(call, self.config, self.work_dir, resume=True)
         seconds = time.time() - started
-        result = Result(tested.mAP, tested.aps, str(tested.checkpoint), seconds)
+        result = Result(tested.results.values, str(tested.checkpoint), seconds)
         write_atomically(self.result_file, f'{json.dumps(asdict(result), indent=1)}\n'.encode())
         return result
 
 
 def _settings(cfg: Config) -> dict[str, object]:
-    """What a config says of the training and its test, by dotted key."""
+    """The settings of a config that training and test depend on, by dotted key."""
     flat: dict[str, object] = {}
 
     def walk(value: object, key: str) -> None:

@@ -1,4 +1,4 @@
-"""One table, one test: found out before anything is trained."""
+"""The protocol that the rows of a table share, checked before a training."""
 
 import pytest
 from mmengine.config import Config
@@ -17,16 +17,16 @@ def config(ann_file='test.txt', **evaluator):
     )
 
 
-def test_the_test_of_two_rows_alike_is_theirs():
+def test_rows_with_equal_tests_share_their_protocol():
     other = config(eval_mode='11points')
     other.test_dataloader.dataset.data_root = './data'  # the same folder
     test = shared_protocol(dict(a=config(), b=other))
     assert test.images.endswith('/data/test.txt')
     assert (len(test.classes), test.classes[0]) == (20, 'aeroplane')
-    assert test.protocol == '11 points'
+    assert (test.metric, test.protocol) == ('VOC', '11 points')
 
 
-def test_a_configs_own_classes_count():
+def test_the_classes_of_a_config_replace_those_of_its_data_set():
     cfg = config()
     cfg.test_dataloader.dataset.metainfo = dict(classes=('star',))
     assert shared_protocol(dict(a=cfg)).classes == ('star',)
@@ -38,10 +38,22 @@ def test_a_configs_own_classes_count():
         (config('val.txt'), r'its images: \S+test.txt in a, \S+val.txt in b: one table'),
         (config(eval_mode='area'), 'its protocol: 11 points in a, area in b'),
         (config(iou_thrs=[0.7]), r'its overlap: 0.5 in a, \[0.7\] in b'),
-        (config(type='CocoMetric'), 'b is tested by CocoMetric, which gives no VOC mAP'),
+        (config(type='CocoMetric'), 'its metric: VOC in a, CocoMetric in b'),
         (Config(), 'b has no test_dataloader'),
     ],
 )
-def test_rows_that_are_tested_differently_are_one_clear_line(other, line):
+def test_rows_with_different_tests_are_refused_in_one_line(other, line):
     with pytest.raises(UserError, match=line):
         shared_protocol(dict(a=config(), b=other))
+
+
+def test_rows_tested_by_coco_share_a_protocol_without_voc():
+    coco = config(type='CocoMetric', ann_file='test.json')
+    protocol = shared_protocol(dict(a=coco, b=coco))
+    assert (protocol.metric, protocol.protocol, protocol.overlap) == ('CocoMetric', '', '')
+
+
+def test_of_several_evaluators_that_of_voc_defines_the_protocol():
+    both = config()
+    both.test_evaluator = [dict(type='CocoMetric'), both.test_evaluator]
+    assert shared_protocol(dict(a=both)).metric == 'VOC'

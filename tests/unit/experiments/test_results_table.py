@@ -1,4 +1,4 @@
-"""The layout of table 4."""
+"""The results table: its cells, its best values, its gains and the values of the paper."""
 
 import csv
 import io
@@ -15,14 +15,30 @@ CLASSES = ('bird', 'cat')
 
 def row(method, *maps, competes=True, bird=0.5):
     results = {
-        seed: Result(mAP=value / 100, aps=dict(bird=bird, cat=0.5), checkpoint='', seconds=1)
+        seed: Result(voc(value / 100, bird=bird, cat=0.5), checkpoint='', seconds=1)
         for seed, value in enumerate(maps)
     }
     return Row(method, results, competes)
 
 
-def common(*classes, protocol='11 points'):
-    return Protocol('test.txt', classes, protocol, '0.5')
+def voc(mean, **classes):
+    by_class = {f'pascal_voc/AP/{name}': value for name, value in classes.items()}
+    return {'pascal_voc/mAP': mean, 'pascal_voc/AP50': mean, **by_class}
+
+
+def coco(method, *means, **classes):
+    by_class = {f'coco/{name}_precision': value for name, value in classes.items()}
+    return Row(
+        method,
+        {
+            seed: Result({'coco/bbox_mAP': value / 100, 'coco/bbox_mAP_50': 0.5, **by_class}, '', 1)
+            for seed, value in enumerate(means)
+        },
+    )
+
+
+def common(*classes, metric='VOC', protocol='11 points'):
+    return Protocol('test.txt', classes, metric, protocol, '0.5')
 
 
 @pytest.fixture
@@ -50,7 +66,7 @@ def test_the_best_of_each_column_is_bold_and_a_teacher_never_is(table):
     assert text.count('**') == 8  # the cats are equal
 
 
-def test_equal_best_values_share_it():
+def test_equal_best_values_are_all_bold():
     table = ResultsTable([row('Baseline', 20), row('KD', 20.04), row('AT', 19)], 'Baseline')
     assert {line for line, column in table.best() if column == 1} == {1, 2}
 
@@ -68,60 +84,60 @@ def test_the_gain_is_paired_over_the_seeds_that_both_have():
     assert ResultsTable([late, early], 'Baseline').gain(early) is None
 
 
-def test_the_gains_are_said_in_words(table):
+def test_the_gains_are_written_with_a_verdict_in_words(table):
     _, *gains = table.gain_cells()
     assert gains == [
         ['NST (poly)', '+10.0', '+7.5 to +12.5', '0.0033', '3', 'better than the baseline']
     ]
 
 
-def test_one_seed_says_that_no_interval_can_be_had():
+def test_the_gain_of_one_seed_says_that_there_is_no_interval():
     table = ResultsTable([row('Baseline', 20), row('KD', 21)], 'Baseline')
-    assert 'one seed: no interval can be had' in table.markdown()
+    assert 'one seed: no interval' in table.markdown()
 
 
-def test_the_papers_rows_come_only_when_asked_and_say_whose_they_are(table):
+def test_the_lines_of_the_paper_appear_only_on_request_and_name_their_source(table):
     assert 'paper' not in table.markdown()
     paper = {'Baseline': {'mAP': 75.6, **dict(zip(table.classes, (75.0, 87.0))), 'sofa': 60.0}}
     beside = ResultsTable(table.rows, 'Baseline', paper)  # no sofa in this test set
     lines = beside.cells()
     assert lines[3] == ["the paper's table 4", '75.6', '75.0', '87.0']
-    assert (4, 1) in beside.best()  # never the paper's own line
+    assert (4, 1) in beside.best()  # never a line of the paper
     assert 'arXiv 1707.01219, not results of these runs' in beside.markdown()
 
 
-def test_the_papers_table_4():
+def test_the_paper_has_six_methods_with_their_values():
     rows = paper_rows(common('aeroplane', 'tvmonitor'))
     assert rows['Baseline'] == {'mAP': 75.6, 'aeroplane': 77.2, 'tvmonitor': 74.9}
     assert list(rows['KD + NST (poly)'].values()) == [77.2, 75.7, 77.1]
     assert len(rows) == 6
 
 
-def test_the_papers_rows_are_in_the_order_of_vocs_classes(shared):
+def test_the_values_of_the_paper_equal_the_reference(shared):
     lines = (shared / 'reference' / 'voc07_table4.csv').read_text().splitlines()[1:]
     facts = [[float(value) for value in line.split(',')[1:]] for line in lines]
     rows = paper_rows(common(*VOCDataset.METAINFO['classes'])).values()
     assert [list(row.values()) for row in rows] == facts
 
 
-def test_the_papers_table_beside_other_classes_is_refused():
-    with pytest.raises(UserError, match="VOC's 20 classes, and 'circle' is none"):
+def test_the_paper_beside_other_classes_is_refused():
+    with pytest.raises(UserError, match="the 20 classes of VOC, and 'circle' is none"):
         paper_rows(common('circle', 'star'))
 
 
-def test_the_papers_table_beside_another_way_to_take_ap_is_refused():
-    with pytest.raises(UserError, match="11 points, the rows' is area"):
+def test_the_paper_beside_ap_by_area_is_refused():
+    with pytest.raises(UserError, match='by 11 points, the rows VOC area'):
         paper_rows(common('cat', protocol='area'))
 
 
-def test_how_ap_was_taken_is_said(table):
+def test_the_title_names_the_protocol_of_ap(table):
     assert table.markdown().startswith('VOC mAP and AP (11 points, %)')
     assert ResultsTable(table.rows, 'Baseline', protocol='area').title.startswith(
         'VOC mAP and AP (area, %)'
     )
 
 
-def test_rows_that_lack_seeds_are_told(table):
+def test_the_table_names_rows_that_lack_seeds(table):
     assert 'same seeds' not in table.markdown()
     some = ResultsTable([row('Baseline', 20, 22), row('KD', 21), row('Teacher', 9)], 'Baseline')
     assert 'do not have the same seeds yet: Baseline 0 1; KD 0;' in some.markdown()
@@ -137,9 +153,53 @@ def test_the_csv_reads_back_unrounded(table):
 
 
 def test_rows_of_different_test_sets_make_no_table():
-    other = Row('KD', {0: Result(mAP=0.5, aps=dict(dog=0.5), checkpoint='', seconds=1)})
+    other = Row('KD', {0: Result(voc(0.5, dog=0.5), checkpoint='', seconds=1)})
     with pytest.raises(UserError, match='one table needs one test set'):
         ResultsTable([row('Baseline', 20), other], 'Baseline')
+
+
+def test_rows_of_different_metrics_make_no_table():
+    with pytest.raises(UserError, match=r'mAP \(IoU 0.50\) and KD on box mAP \(IoU 0.50:0.95\)'):
+        ResultsTable([row('Baseline', 20), coco('KD', 20)], 'Baseline')
+
+
+def test_the_paper_beside_another_metric_is_refused():
+    with pytest.raises(UserError, match='by 11 points, the rows CocoMetric'):
+        paper_rows(common('cat', metric='CocoMetric', protocol=''))
+
+
+def test_a_table_of_coco_names_its_metric_and_thresholds():
+    table = ResultsTable([coco('Baseline', 20, bird=0.1), coco('KD', 21, bird=0.2)], 'Baseline')
+    assert table.markdown().startswith('box mAP (IoU 0.50:0.95), % on the test images')
+    assert table.cells() == [
+        ['method', 'box mAP', 'bird'],
+        ['Baseline', '20.0', '10.0'],
+        ['KD', '21.0', '20.0'],
+    ]
+    assert 'in points of box mAP' in table.markdown()
+
+
+def test_a_table_without_values_by_class_has_the_mean_alone():
+    table = ResultsTable([coco('Baseline', 20), coco('KD', 21)], 'Baseline')
+    assert table.cells()[0] == ['method', 'box mAP']
+
+
+def test_a_metric_that_is_better_when_lower_has_the_lowest_value_in_bold():
+    rows = [Row(name, {0: Result({'m/error': v}, '', 1)}) for name, v in (('A', 0.5), ('B', 0.25))]
+    table = ResultsTable(rows, 'A')
+    assert '| B | **0.25** |' in table.markdown()
+    assert table.gain(rows[1]).mean == -0.25
+
+
+def test_a_column_of_zeros_has_no_best_value():
+    table = ResultsTable([row('Baseline', 0, bird=0), row('KD', 0.01, bird=0)], 'Baseline')
+    assert {column for _, column in table.best()} == {3}  # the cats alone
+
+
+def test_a_gain_of_zero_has_no_sign():
+    table = ResultsTable([row('Baseline', 20.01, 30.02), row('KD', 20, 30)], 'Baseline')
+    assert table.gain_cells()[1][1] == '0.0'
+    assert '-0.0' not in table.markdown()
 
 
 def test_no_result_makes_no_table():

@@ -1,4 +1,4 @@
-"""Many trials: their order, one on each GPU at a time, and what becomes of failures."""
+"""The scheduler of trials: their order, one on each GPU at a time, and failures."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from nst_det.experiments import Result, run_trials
 
 @dataclass(eq=False)
 class QuickTrial:
-    """Stands in for a training: it waits a moment instead."""
+    """A trial that waits a moment instead of training."""
 
     method: str
     seed: int = 0
@@ -29,17 +29,17 @@ class QuickTrial:
         self.span.append(time.time())
         if self.fails:
             raise UserError('no data')
-        return Result(mAP=0.5, aps={}, checkpoint='', seconds=0.05)
+        return Result({'pascal_voc/mAP': 0.5}, checkpoint='', seconds=0.05)
 
 
-def test_without_gpus_they_run_one_after_the_other_in_their_order():
+def test_trials_without_gpus_run_one_after_the_other_in_their_order():
     trials = [QuickTrial(name) for name in 'abc']
     assert [trial.method for trial, _ in run_trials(trials)] == ['a', 'b', 'c']
-    assert all(one.span[1] <= other.span[0] for one, other in pairwise(trials))
+    assert [first.span[1] <= second.span[0] for first, second in pairwise(trials)] == [True, True]
     assert trials[0].environment == {}
 
 
-def test_each_gpu_has_one_at_a_time():
+def test_a_gpu_runs_one_trial_at_a_time():
     trials = [QuickTrial(name) for name in 'abcdef']
     assert len(list(run_trials(trials, gpus=['2', '5']))) == 6
     on = {gpu: [t for t in trials if t.environment['CUDA_VISIBLE_DEVICES'] == gpu] for gpu in '25'}
@@ -47,23 +47,23 @@ def test_each_gpu_has_one_at_a_time():
     for same in on.values():
         spans = sorted(trial.span for trial in same)
         assert len(spans) >= 2
-        assert all(one[1] <= other[0] for one, other in pairwise(spans))
+        assert all(first[1] <= second[0] for first, second in pairwise(spans))
     assert trials[1].span[0] < trials[0].span[1]  # side by side
 
 
-def test_a_failure_leaves_out_the_methods_other_seeds_alone(capsys):
+def test_a_failure_skips_the_other_seeds_of_its_method_only(capsys):
     trials = [QuickTrial('KD', 0, fails=True), QuickTrial('AT', 0)]
     trials += [QuickTrial('KD', 1), QuickTrial('AT', 1)]
     outcomes = {trial.name: outcome for trial, outcome in run_trials(trials)}
     assert list(outcomes) == ['KD, seed 0', 'AT, seed 0', 'AT, seed 1']
     assert isinstance(outcomes['KD, seed 0'], UserError)
-    said = capsys.readouterr().out
-    assert '[1/4] KD, seed 0: failed: no data' in said
-    assert 'KD, seed 1: left out' in said
-    assert '[2/4] AT, seed 0: mAP 50.0 after 0:00:00, about 0:00:00 left' in said
+    output = capsys.readouterr().out
+    assert '[1/4] KD, seed 0: failed: no data' in output
+    assert 'KD, seed 1: skipped' in output
+    assert '[2/4] AT, seed 0: mAP 50.0 after 0:00:00, about 0:00:00 left' in output
 
 
-def test_an_interruption_starts_no_other():
+def test_an_interruption_starts_no_further_trial():
     trials = [QuickTrial(name) for name in 'abcdef']
     running = run_trials(trials)
     next(running)
@@ -72,13 +72,13 @@ def test_an_interruption_starts_no_other():
     assert threading.active_count() < 20
 
 
-def test_long_trainings_say_where_they_are(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr('nst_det.experiments.run_trials.REPORT_INTERVAL', 0.02)
+def test_the_position_of_a_long_training_is_printed(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(run_trials.__globals__, 'REPORT_INTERVAL', 0.02)
     log = tmp_path / 'seed0.log'
     log.write_text('11/24 - INFO - Epoch(train)  [2][ 50/100]  lr: 1e-3  eta: 0:00:45  time: 0.1\n')
     list(run_trials([QuickTrial('KD', log=log)]))
     assert 'KD, seed 0: Epoch(train)  [2][ 50/100] eta: 0:00:45' in capsys.readouterr().out
 
 
-def test_no_trials_are_no_work():
+def test_no_trials_yield_nothing():
     assert list(run_trials([])) == []
