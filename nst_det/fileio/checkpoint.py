@@ -217,7 +217,7 @@ def _refusal(path: str, error: Exception) -> str:
     elif found:
         reason = f'it asks for {found[1]}'
     else:
-        reason = line.split('WeightsUnpickler error: ')[-1]
+        reason = line.split('WeightsUnpickler error: ')[-1].split(' Check the documentation')[0]
     advice = f'if you trust its author, tools/train.py and test.py take {TRUST_OPTION} {path}'
     if torch.__version__ < (2, 6):
         advice = f'torch 2.6 or later reads more of what is harmless; {advice}'

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import threading
+import weakref
 import zipfile
 from collections import OrderedDict
 from functools import partial
@@ -16,7 +17,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from nst_det.errors import UserError
 from nst_det.fileio import trusted
-from nst_det.fileio.checkpoint import load_file, local_file
+from nst_det.fileio.checkpoint import load_file, local_file, reading_once
 from nst_det.fileio.state_dict import read_checkpoint, read_state_dict
 from nst_det.fileio.trusted import TRUST_OPTION, trust
 
@@ -259,3 +260,38 @@ def test_a_crafted_remote_checkpoint_runs_nothing(web, tmp_path, load):
 def test_a_remote_checkpoint_that_is_not_there_is_one_line(web):
     with pytest.raises(UserError, match=r'^cannot download http[^\n]*404[^\n]*$'):
         read_checkpoint(serve(web) + 'x')
+
+
+def test_within_reading_once_a_second_reader_gets_what_the_first_one_read(tmp_path):
+    torch.save(WEIGHTS, tmp_path / 'a.pth')
+    with reading_once():
+        first = load_file(str(tmp_path / 'a.pth'))
+        assert CheckpointLoader.load_checkpoint(str(tmp_path / 'a.pth')) is first
+        assert load_file(str(tmp_path / '..' / tmp_path.name / 'a.pth')) is first
+    assert load_file(str(tmp_path / 'a.pth')) is not first
+
+
+def test_within_reading_once_a_file_that_changes_is_read_again(tmp_path):
+    torch.save(dict(a=torch.zeros(1)), tmp_path / 'a.pth')
+    with reading_once():
+        load_file(str(tmp_path / 'a.pth'))
+        torch.save(dict(a=torch.ones(2)), tmp_path / 'a.pth')
+        assert load_file(str(tmp_path / 'a.pth'))['a'].tolist() == [1, 1]
+
+
+def test_within_reading_once_a_file_that_cannot_be_read_is_not_kept(tmp_path):
+    (tmp_path / 'a.pth').write_bytes(b'no checkpoint')
+    with reading_once():
+        with pytest.raises(UserError, match='is damaged'):
+            load_file(str(tmp_path / 'a.pth'))
+        torch.save(WEIGHTS, tmp_path / 'a.pth')
+        assert load_file(str(tmp_path / 'a.pth'))
+
+
+def test_reading_once_frees_the_memory_even_after_an_error(tmp_path):
+    torch.save(WEIGHTS, tmp_path / 'a.pth')
+    with pytest.raises(ZeroDivisionError), reading_once():
+        kept = weakref.ref(load_file(str(tmp_path / 'a.pth'))['layer.weight'])
+        assert kept() is not None
+        raise ZeroDivisionError
+    assert kept() is None
