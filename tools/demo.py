@@ -99,6 +99,8 @@ def shapes_test_set(devkit: Path) -> 'VOCDevkitDataset':
 
 def print_table(scores: dict[str, list[float]], tested: 'dict[str, Tested]') -> None:
     """Print VOC mAP in percent and the checkpoint of each detector."""
+    from nst_det.evaluation.results import number_text
+
     spread = ', mean ± std' if len(scores[NST]) > 1 else ''
     print(f'\nVOC mAP (11 points, %) on the test images{spread}')
     print(f'{"":16}{"mAP":>12}  checkpoint')
@@ -108,8 +110,9 @@ def print_table(scores: dict[str, list[float]], tested: 'dict[str, Tested]') -> 
         if len(values) > 1:
             shown += f' ± {statistics.stdev(values):.1f}'
         print(f'{TITLES[name]:16}{shown:>12}  {os.path.relpath(tested[name].checkpoint)}')
-    gains = [100 * (nst - plain) for plain, nst in zip(scores[STUDENT], scores[NST])]
-    print(f'gain by NST, seed by seed: {", ".join(f"{gain:+.1f}" for gain in gains)}')
+    pairs = zip(scores[STUDENT], scores[NST])
+    gains = [number_text(100 * (nst - plain), signed=True) for plain, nst in pairs]
+    print(f'gain by NST, seed by seed: {", ".join(gains)}')
 
 
 if __name__ == '__main__':
