@@ -4,15 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-TABLE_ROWS := baseline kd fitnet at nst_linear nst_poly nst_gaussian kd_nst kd_fitnet kd_at
-
 INPUTS ?= 100000
 
-.PHONY: help setup demo table-demo bench test test-all fuzz lint docs clean
+.PHONY: help setup demo table-demo bench test test-quick test-all fuzz lint docs clean
 help:
 	@echo 'make demo   make a small data set, distil a detector on it, and compare (7 to 20 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
-	@echo 'make test   run the tests; make test-all the slow ones too: every detector family of mmdet'
+	@echo 'make test   run the tests; make test-quick only those without a training (about a minute);'
+	@echo '            make test-all the slow ones too: every detector family of mmdet'
 	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
 	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of files that strangers make'
 	@echo 'make lint   check the style and the types'
@@ -35,8 +34,9 @@ demo: $(READY)
 
 table-demo: $(READY)
 	$(BIN)/python tools/make_shapes_voc.py data/shapes_table --train 400 --test 200 --size 128
-	$(BIN)/python tools/run_table.py $(TABLE_ROWS:%=configs/shapes_table/%.py) \
-	  --teacher configs/shapes_table/teacher.py --seeds 0 1 2 3 4 --work-dir work_dirs/table_demo
+	$(BIN)/python tools/run_table.py configs/tables/table4_shapes.py \
+	  --teacher configs/faster_rcnn/faster-rcnn_inception-bn-w0.375_24e_shapes128.py \
+	  --seeds 0 1 2 3 4 --work-dir work_dirs/table_demo
 
 # One process a core, at most four, for each holds a gigabyte, and each with one thread; a file's tests
 # share what is made for them.
@@ -44,6 +44,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 
 test: $(READY)
 	$(PYTEST)
+
+test-quick: $(READY)
+	$(PYTEST) tests/unit
 
 test-all: $(READY)
 	$(PYTEST) -m ''

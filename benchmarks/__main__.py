@@ -114,7 +114,7 @@ def measure_growth(turns: int, device: str) -> list[dict]:
 
 
 def measure_step(turns: int, device: str) -> list[dict]:
-    """A training step of configs/voc_small, plain and distilled, and what the difference is."""
+    """A training step of VOC2007 at 320 pixels, plain and distilled, and what the difference is."""
     model = distiller(device)
     first = copy.deepcopy(model.student).to(memory_format=torch.contiguous_format)
     data = batch(2, device)
@@ -270,7 +270,7 @@ def tables(figures: dict) -> str:
         'The loss, forward and backward (medians; peak memory beside the maps, gradient included)',
         'How time grows, from 2 × 256 × 38×64 (1 is in proportion)',
         'What each choice within the loss gives',
-        'A training step: configs/voc_small, 2 images of 320 pixels',
+        'A training step: VOC2007 at 320 pixels, 2 images',
         "The teacher's pass, and the step around it, by the teacher's options",
         'Data and evaluation: drawn shapes of 500 pixels, loaded at 600 as VOC is',
     ]

@@ -1,14 +1,15 @@
-# The main experiment: a Faster R-CNN on Inception-BN learns from another one by NST at 4b, VOC2007.
-_base_ = './faster_rcnn_inception_bn_voc.py'
+# The main experiment: a Faster R-CNN on Inception-BN learns by NST at 4b from a teacher of the same
+# kind that has seen more data, on VOC2007.
+_base_ = './faster_rcnn/faster-rcnn_inception-bn_4e_voc07.py'
 
 # What you may want to change.
 data_root = 'data/VOCdevkit/'  # holds VOC2007/
-teacher_config = '{{ fileDirname }}/faster_rcnn_inception_bn_voc0712.py'
-teacher_checkpoint = 'work_dirs/faster_rcnn_inception_bn_voc0712/epoch_4.pth'
+teacher_config = '{{ fileDirname }}/faster_rcnn/faster-rcnn_inception-bn_4e_voc0712.py'
+teacher_checkpoint = 'work_dirs/faster-rcnn_inception-bn_4e_voc0712/epoch_4.pth'
 kernel = dict(type='PolynomialKernel', degree=2, offset=0.0)
-loss_weight = 50.0  # the paper's lambda; its 1/2 is inside
+loss_weight = 50.0  # lambda of the paper; the factor 1/2 is inside
 layer = 'backbone.inception_4b'
-pretrained = None  # the student's start: Inception-BN's ImageNet weights; from scratch where None
+pretrained = None  # a file of Inception-BN's ImageNet weights; None trains from scratch
 
 if pretrained:
     _base_.model.backbone.update(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from locations import CONFIGS, SHARED
+from locations import DEMO, SHARED
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -66,7 +66,7 @@ def tiny_config(shapes, tmp_path) -> Callable[..., Config]:
     """The demo's configs, shrunk to seconds: ``tiny_config('student', **changes)``."""
 
     def load(name: str, **changes) -> Config:
-        cfg = Config.fromfile(CONFIGS / 'demo' / f'{name}.py')
+        cfg = Config.fromfile(DEMO[name])
         for split in ('train', 'val', 'test'):
             loader = cfg[f'{split}_dataloader']
             loader.batch_size = 4 if split == 'train' else 2

@@ -12,7 +12,6 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='FiniteLossHook'),
     dict(type='NumClassCheckHook'),
-    dict(type='EpochProgressHook'),
     dict(type='ChannelsLastHook'),
 ]
 

@@ -1,7 +1,9 @@
 """Experiments of many trainings: trials, and the table of their results."""
 
 from .protocol import Protocol, shared_protocol
+from .read_rows import read_rows
 from .results_table import ResultsTable, Row, paper_rows
+from .run_table import TableRun
 from .run_trials import run_trials
 from .table_figure import draw_table
 from .tool_calls import ToolCalls
@@ -13,11 +15,13 @@ __all__ = [
     'Result',
     'ResultsTable',
     'Row',
+    'TableRun',
     'Tested',
     'ToolCalls',
     'Trial',
     'draw_table',
     'paper_rows',
+    'read_rows',
     'run_trials',
     'shared_protocol',
     'train_and_test',

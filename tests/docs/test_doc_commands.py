@@ -15,6 +15,7 @@ import pytest
 import torch
 from distinct_detections import make_detections_distinct
 from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
+from locations import DEMO
 from PIL import Image
 
 from nst_det.apis.build import build_detector
@@ -82,9 +83,9 @@ def demo_student(folder: Path) -> None:
     make_shapes_devkit(folder / 'data' / 'shapes', 8, 4, image_size=64)
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / 'image.jpg')
-    configs, trained = folder / 'configs' / 'demo', folder / 'work_dirs' / 'demo'
-    save_teacher(str(configs / 'teacher.py'), 'teacher/epoch_14.pth', trained)
-    student = build_detector(str(configs / 'student.py'))
+    trained = folder / 'work_dirs' / 'demo'
+    save_teacher(str(folder / TEACHER), 'teacher/epoch_14.pth', trained)
+    student = build_detector(str(folder / STUDENT))
     torch.manual_seed(3)
     student.init_weights()
     make_detections_distinct(student)
@@ -93,9 +94,13 @@ def demo_student(folder: Path) -> None:
 
 
 PYTHON = '.venv/bin/python tools'
-DEMO = 'configs/demo/nst_student.py work_dirs/demo/nst_student/epoch_5.pth'
+STUDENT, TEACHER, NST = (
+    str(DEMO[name].relative_to(ROOT)) for name in ('student', 'teacher', 'nst_student')
+)
+TRAINED = f'{NST} work_dirs/demo/nst_student/epoch_5.pth'
 MAIN = 'configs/faster_rcnn_nst_voc.py'
-TWO_ROWS = '{baseline,nst_poly}'
+TABLE = 'configs/tables/table4_shapes.py'
+ONE_TEST = 'PYTEST_ADDOPTS="-k version --numprocesses 0" make'
 COCO = (
     '--cfg-options train_cfg.max_epochs=1 model.student.backbone.init_cfg=None '
     'train_dataloader.dataset.pipeline.2.scale="(64,64)" '
@@ -115,7 +120,7 @@ SCENES = {
         Step(
             'python tools/test.py CONFIG CHECKPOINT --work-dir WORK_DIR/test '
             '--out WORK_DIR/predictions.pkl',
-            put={'CONFIG CHECKPOINT': DEMO, 'WORK_DIR': 'work_dirs/again'},
+            put={'CONFIG CHECKPOINT': TRAINED, 'WORK_DIR': 'work_dirs/again'},
             makes='work_dirs/again/predictions.pkl',
             says='pascal_voc/mAP',
         ),
@@ -123,7 +128,7 @@ SCENES = {
             'python tools/visualize_nst.py CONFIG CHECKPOINT IMAGE... --before OTHER_CHECKPOINT '
             '-o figures',
             put={
-                'CONFIG CHECKPOINT': DEMO,
+                'CONFIG CHECKPOINT': TRAINED,
                 'IMAGE...': 'data/shapes/VOCdevkit/VOC2007/JPEGImages/000009.jpg',
                 'OTHER_CHECKPOINT': 'work_dirs/demo/student/epoch_5.pth',
             },
@@ -131,21 +136,21 @@ SCENES = {
         ),
         Step(
             'python tools/suggest_weight.py CONFIG',
-            put={'CONFIG': 'configs/demo/nst_student.py'},
+            put={'CONFIG': NST},
             says='λ for 0.5',
         ),
-        Step('tools/suggest_weight.py CONFIG', put={'CONFIG': 'configs/demo/nst_student.py'}),
-        Step('tools/list_layers.py CONFIG', put={'CONFIG': 'configs/demo/student.py'}, says='4b'),
-        Step('tools/list_layers.py configs/demo/student.py', says='4b'),
+        Step('tools/suggest_weight.py CONFIG', put={'CONFIG': NST}),
+        Step('tools/list_layers.py CONFIG', put={'CONFIG': STUDENT}, says='4b'),
+        Step(f'tools/list_layers.py {STUDENT}', says='4b'),
         Step(
-            f'{PYTHON}/train.py configs/demo/nst_student.py --cfg-options load_from=student.pth',
+            f'{PYTHON}/train.py {NST} --cfg-options load_from=student.pth',
             put={'load_from=student.pth': 'load_from=work_dirs/demo/student/epoch_5.pth'},
             says='Load checkpoint from work_dirs/demo/student/epoch_5.pth',
         ),
         Step(
             'nst_det train CONFIG',
-            put={'CONFIG': 'configs/demo/student.py'},
-            makes='work_dirs/student/epoch_5.pth',
+            put={'CONFIG': STUDENT},
+            makes=f'work_dirs/{Path(STUDENT).stem}/epoch_5.pth',
         ),
         Step('tensorboard --logdir work_dirs', put={'tensorboard': 'tensorboard --inspect'}),
         Step('wandb sync', more='--help'),  # it sends things to somewhere else
@@ -153,7 +158,7 @@ SCENES = {
     'deploying': [
         Step(
             'python tools/export_student.py CONFIG CHECKPOINT -o student.pth',
-            put={'CONFIG CHECKPOINT': DEMO},
+            put={'CONFIG CHECKPOINT': TRAINED},
             ready=demo_student,
             makes='student.py',
         ),
@@ -161,7 +166,7 @@ SCENES = {
         Step(
             'python tools/export_student.py CONFIG CHECKPOINT -o student.pth --onnx student.onnx '
             '--shape 600 1000 --image image.jpg',
-            put={'CONFIG CHECKPOINT': DEMO, 'student.pth': 'again.pth', '600 1000': '64 80'},
+            put={'CONFIG CHECKPOINT': TRAINED, 'student.pth': 'again.pth', '600 1000': '64 80'},
             makes='student.onnx',
         ),
     ],
@@ -172,20 +177,23 @@ SCENES = {
             makes='data/shapes/VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',
         ),
         Step(
-            f'{PYTHON}/train.py configs/demo/teacher.py --work-dir work_dirs/demo/teacher',
+            f'{PYTHON}/train.py {TEACHER} --work-dir work_dirs/demo/teacher',
             makes='work_dirs/demo/teacher/epoch_14.pth',
         ),
-        Step(f'{PYTHON}/train.py configs/demo/student.py', makes='work_dirs/student/epoch_5.pth'),
         Step(
-            f'{PYTHON}/train.py configs/demo/nst_student.py',
-            makes='work_dirs/nst_student/epoch_5.pth',
+            f'{PYTHON}/train.py {STUDENT} --work-dir work_dirs/demo/student',
+            makes='work_dirs/demo/student/epoch_5.pth',
+        ),
+        Step(
+            f'{PYTHON}/train.py {NST} --work-dir work_dirs/demo/nst_student',
+            makes='work_dirs/demo/nst_student/epoch_5.pth',
             says='mmd2_backbone_inception_4b',
         ),
+        Step(f'{PYTHON}/test.py {TRAINED}', says='pascal_voc/mAP'),
         Step(
-            f'{PYTHON}/test.py configs/demo/nst_student.py work_dirs/nst_student/epoch_5.pth',
-            says='pascal_voc/mAP',
+            f'{PYTHON}/train.py {NST} --work-dir work_dirs/demo/nst_student --resume',
+            says='resumed epoch: 5',
         ),
-        Step(f'{PYTHON}/train.py configs/demo/nst_student.py --resume', says='resumed epoch: 5'),
     ],
     'five seeds': [
         Step(
@@ -200,8 +208,8 @@ SCENES = {
             makes='data/VOCdevkit/VOC2012/ImageSets/Main/trainval.txt',
         ),
         Step(
-            f'{PYTHON}/train.py configs/faster_rcnn_inception_bn_voc0712.py',
-            makes='work_dirs/faster_rcnn_inception_bn_voc0712/epoch_4.pth',
+            f'{PYTHON}/train.py configs/faster_rcnn/faster-rcnn_inception-bn_4e_voc0712.py',
+            makes='work_dirs/faster-rcnn_inception-bn_4e_voc0712/epoch_4.pth',
         ),
         Step(f'{PYTHON}/train.py {MAIN}', makes='work_dirs/faster_rcnn_nst_voc/epoch_4.pth'),
         Step(
@@ -253,47 +261,45 @@ SCENES = {
         ),
         Step(
             f'{PYTHON}/run_table.py '
-            'configs/voc_table4/{baseline,kd,fitnet,at,nst_poly,kd_nst}.py '
-            '--teacher configs/faster_rcnn_inception_bn_voc0712.py --seeds 0 1 2 --gpus 0 1 2 3 '
-            '--paper --work-dir work_dirs/voc_table4',
-            put={
-                '{baseline,kd,fitnet,at,nst_poly,kd_nst}': TWO_ROWS,
-                '0 1 2 3': '0',
-                '0 1 2': '0 1',
-            },
-            makes='work_dirs/voc_table4/table.md',
+            'configs/tables/table4_voc07.py --rows baseline kd fitnet at nst_poly kd_nst --teacher '
+            'configs/faster_rcnn/faster-rcnn_inception-bn_4e_voc0712.py --seeds 0 1 2 '
+            '--gpus 0 1 2 3 --paper --work-dir work_dirs/table4_voc07',
+            put={'kd fitnet at nst_poly kd_nst': 'nst_poly', '0 1 2 3': '0', '0 1 2': '0 1'},
+            makes='work_dirs/table4_voc07/table.md',
         ),
         Step(
-            f'{PYTHON}/run_table.py configs/voc_small_table/'
-            '{baseline,kd,fitnet,at,nst_linear,nst_poly,nst_gaussian,kd_nst,kd_fitnet,kd_at}.py '
-            '--teacher configs/voc_small/teacher.py --seeds 0 1 2 '
-            '--work-dir work_dirs/voc_small_table --cfg-options '
+            f'{PYTHON}/run_table.py configs/tables/table4_voc07-320.py --teacher '
+            'configs/faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py --seeds 0 1 2 '
+            '--work-dir work_dirs/table4_voc07-320 --cfg-options '
             'train_dataloader.dataset.data_root=ROOT/ val_dataloader.dataset.data_root=ROOT/ '
             'test_dataloader.dataset.data_root=ROOT/',
             put={
-                '{baseline,kd,fitnet,at,nst_linear,nst_poly,nst_gaussian,kd_nst,kd_fitnet,kd_at}': (
-                    TWO_ROWS
-                ),
+                'table4_voc07-320.py': 'table4_voc07-320.py --rows baseline nst_poly',
                 '0 1 2': '0 1',
                 'ROOT': 'data/VOCdevkit',
             },
-            makes='work_dirs/voc_small_table/table.md',
+            makes='work_dirs/table4_voc07-320/table.md',
         ),
     ],
     'a table': [
         Step('make table-demo', makes='work_dirs/table_demo/table.md'),
         Step(
-            f'{PYTHON}/run_table.py CONFIG… --seeds 0 1 2 --work-dir D [--teacher CONFIG]',
+            f'{PYTHON}/run_table.py TABLE [--rows ROW…] --seeds 0 1 2 --work-dir D '
+            '[--teacher CONFIG]',
             put={
-                'CONFIG…': 'configs/shapes_table/baseline.py configs/shapes_table/nst_linear.py',
+                'TABLE [--rows ROW…]': f'{TABLE} --rows baseline nst_linear',
                 '0 1 2': '0 1',
                 'D [--teacher CONFIG]': 'work_dirs/linear',
             },
             makes='work_dirs/linear/table.png',
         ),
         Step(
-            'tools/suggest_weight.py ROW --target 20',
-            put={'ROW': 'configs/shapes_table/nst_poly.py'},
+            f'ROW=kd {PYTHON}/train.py {TABLE} --work-dir work_dirs/kd',
+            makes='work_dirs/kd/epoch_4.pth',
+        ),
+        Step(
+            f'ROW=nst_poly tools/suggest_weight.py {TABLE} --target 20',
+            put={'tools/': f'{PYTHON}/'},
             says='λ for 20',
         ),
     ],
@@ -357,8 +363,9 @@ SCENES = {
         ),
     ],
     'contributing': [  # of the tests the copy has one file
-        Step('make test', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
-        Step('make test-all', put={'make': 'PYTEST_ADDOPTS="-k version" make'}, says='1 passed'),
+        Step('make test', put={'make': ONE_TEST}, says='1 passed'),
+        Step('make test-all', put={'make': ONE_TEST}, says='1 passed'),
+        Step('make test-quick', put={'make': 'make --dry-run'}, says='pytest'),
         Step(
             '.venv/bin/python -m pytest tests/tools/test_package.py -k version -s', says='1 passed'
         ),
@@ -375,7 +382,8 @@ SCENES = {
             more='--collect-only -q',
             says='::',
         ),
-        Step('make lint', says='no issues found'),
+        # What CI runs before the tests: here it is seen that there is such a target.
+        Step('make lint', put={'make': 'make --dry-run'}, says='mypy'),
         Step('.venv/bin/ruff format .', says='left unchanged'),
     ],
     'benchmarks': [
@@ -401,8 +409,7 @@ SLOW = {'the demo by hand', 'five seeds', 'VOC', 'a table', "mmdet's own detecto
 PRINTED = (
     'VOC mAP (11 points, %) on the test images',
     "MMD² = 1/C_T² Σ k(t_i, t_i')",
-    'Student: as training begins with it.',
-    'Epoch 3/5 done in',
+    'Student: as training starts.',
     'nst_det/            images',
 )
 

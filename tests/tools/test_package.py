@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from locations import ROOT
+from locations import CONFIGS, DEMO, ROOT
 
 import nst_det
 
@@ -22,8 +22,8 @@ nst_det.show_versions()
 
 # Two lines that choose, and what makes it seconds.
 OWN_CONFIG = """\
-_base_ = __import__('nst_det') and 'nst_det::demo/nst_student.py'
-model = dict(teacher=dict(config='nst_det::demo/teacher.py', checkpoint='random'))
+_base_ = __import__('nst_det') and 'nst_det::{student}'
+model = dict(teacher=dict(config='nst_det::{teacher}', checkpoint='random'))
 train_dataloader = dict(dataset=dict(data_root='{data}/'))
 val_dataloader = test_dataloader = dict(dataset=dict(data_root='{data}/'))
 train_cfg = dict(max_epochs=1, val_interval=1)
@@ -41,7 +41,7 @@ def wheel(tmp_path_factory) -> Path:
             symlinks=True,
             ignore=shutil.ignore_patterns('__pycache__'),
         )
-    for name in ('pyproject.toml', 'README.md', 'LICENSE'):
+    for name in ('nst_det_tool.py', 'pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, folder)
     command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', folder / 'dist', folder]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -91,7 +91,11 @@ def check_installation(environment: Environment, shapes: Path) -> None:
     file, train, *versions = environment('python', '-c', LOOK).splitlines()
     assert Path(file).is_relative_to(environment.bin.parent)
     assert f'nst_det      {nst_det.__version__}' in versions
-    (environment.folder / 'own.py').write_text(OWN_CONFIG.format(data=shapes))
+    names = dict(
+        student=DEMO['nst_student'].relative_to(CONFIGS),
+        teacher=DEMO['teacher'].relative_to(CONFIGS),
+    )
+    (environment.folder / 'own.py').write_text(OWN_CONFIG.format(data=shapes, **names))
     environment('python', train, 'own.py', '--work-dir', 'mmdets')
     environment('nst_det', 'train', 'own.py', '--work-dir', 'ours')
     for name in ('mmdets', 'ours'):

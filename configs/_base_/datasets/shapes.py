@@ -1,7 +1,6 @@
-# The small devkit of drawn shapes that tools/make_shapes_voc.py makes, in VOC2007's layout.
+# Drawn shapes in the layout of VOC2007, as tools/make_shapes_voc.py draws them.
 data_root = 'data/shapes/VOCdevkit/'
 metainfo = dict(classes=('circle', 'square', 'triangle', 'star'))
-batch_size = 4
 
 train_pipeline = [
     dict(type='LoadVerifiedImage'),
@@ -19,7 +18,7 @@ test_pipeline = [
     ),
 ]
 train_dataloader = dict(
-    batch_size=batch_size,
+    batch_size=4,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(

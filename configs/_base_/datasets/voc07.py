@@ -12,7 +12,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadVerifiedImage'),
     dict(type='Resize', scale=scale, keep_ratio=True),
-    # So that the labels are loaded in the image's own size.
+    # After the resizing, so that the boxes stay in the size of the image file.
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',

@@ -1,6 +1,7 @@
 """What detectors cost to run."""
 
 import pytest
+from locations import DEMO
 from mmengine.analysis import get_model_complexity_info
 
 from nst_det.apis.build import build_detector
@@ -11,7 +12,7 @@ from nst_det.config.load import load_config
 
 @pytest.fixture
 def detectors(tiny_config):
-    student, teacher = tiny_config('student'), load_config('nst_det::demo/teacher.py')
+    student, teacher = tiny_config('student'), load_config(str(DEMO['teacher']))
     return dict(student=build_detector(student), teacher=build_detector(teacher))
 
 

@@ -85,7 +85,7 @@ def test_a_base_of_the_package_is_inherited_and_its_teacher_found(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     Path('heir.py').write_text(
         "_base_ = 'nst_det::_base_/default_runtime.py'\n"
-        "model = dict(teacher=dict(config='nst_det::demo/teacher.py'))\n"
+        "model = dict(teacher=dict(config='nst_det::faster_rcnn/faster-rcnn_inception-bn-w0.375_14e_shapes.py'))\n"
     )
     cfg = Config.fromfile('heir.py')
     assert cfg.default_scope == 'mmdet'
@@ -95,7 +95,7 @@ def test_a_base_of_the_package_is_inherited_and_its_teacher_found(tmp_path, monk
 @pytest.mark.parametrize(
     ('path', 'message'),
     [
-        ('nst_det::voc_table4/nst_pol.py', "'nst_det::voc_table4/nst_poly.py'"),
+        ('nst_det::voc_table4/nst_pol.py', "'nst_det::tables/table4_voc07.py'"),
         (str(CONFIGS / 'faster_rcnn_nst_vok.py'), "faster_rcnn_nst_voc.py'"),
         ('/nowhere/at/all.py', 'there is no config file /nowhere/at/all.py'),
         ('mmdet::no/such.py', 'config mmdet::no/such.py cannot be read'),

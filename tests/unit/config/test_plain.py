@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from locations import DEMO
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
@@ -20,7 +21,7 @@ def test_it_is_the_students_and_knows_no_teacher():
 
 
 def test_a_student_of_our_own_parts_keeps_the_import():
-    plain = plain_config(load_config('nst_det::demo/nst_student.py'))
+    plain = plain_config(load_config(str(DEMO['nst_student'])))
     assert plain.custom_imports.imports == ['nst_det']
 
 

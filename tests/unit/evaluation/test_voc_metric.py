@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from locations import CONFIGS
+from locations import CONFIGS, DEMO
 from mmdet.evaluation import VOCMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
@@ -77,9 +77,9 @@ def test_voc_metric_leaves_recall_to_mmdet():
     assert ours == theirs
 
 
-@pytest.mark.parametrize('name', ['faster_rcnn_nst_voc.py', 'demo/nst_student.py'])
-def test_the_voc_configs_use_the_voc_metric(name):
-    cfg = Config.fromfile(CONFIGS / name)
+@pytest.mark.parametrize('config', [CONFIGS / 'faster_rcnn_nst_voc.py', DEMO['nst_student']])
+def test_the_voc_configs_use_the_voc_metric(config):
+    cfg = Config.fromfile(config)
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         metric = METRICS.build(evaluator)
         assert isinstance(metric, VOCDevkitMetric) and metric.eval_mode == '11points'

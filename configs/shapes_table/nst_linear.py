@@ -1,4 +1,0 @@
-# NST, linear kernel.
-_base_ = './_base_/distilled.py'
-method = 'NST (linear)'
-model = dict(transfers=[_base_.nst_linear])

@@ -1,3 +1,0 @@
-# Baseline: the student alone.
-_base_ = '../voc_small/student.py'
-method = 'Baseline'
