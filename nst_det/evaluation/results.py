@@ -115,7 +115,8 @@ class Results:
 
     Attributes:
         values (dict[str, float]): The values by key.
-        metrics (list[Metric]): What the values over all classes are, in the order of the JSON.
+        metrics (list[Metric]): The metrics over all classes, in the order of the JSON. VOC's AP50
+            is left out if mAP is the mean over that one threshold, because it is the same value.
         main (Metric or None): The metric that runs are compared by: the first mean average
             precision, else the first metric. None if there is no value.
         class_mean (Metric or None): The metric whose values by class are in ``classes``.
@@ -134,6 +135,7 @@ class Results:
             for metric in described
             if metric is not None and metric.key not in by_class
             if not (metric.percent and self.values[metric.key] < 0)
+            if not _repeats_a_mean(metric, means)
         ]
         self.class_mean = next((metric for _, metric in by_class.values()), None)
         self.classes = {
@@ -213,6 +215,12 @@ def number_text(value: float, signed: bool = False, spec: str = '.1f') -> str:
 def _is_result(key: str, value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and math.isfinite(value) and key.rpartition('/')[2] not in NOT_A_METRIC
+
+
+def _repeats_a_mean(metric: Metric, means: list[Metric]) -> bool:
+    prefix = _split(metric.key)[0]
+    same = replace(metric, key=f'{prefix}/mAP' if prefix else 'mAP', name='mAP', is_mean=True)
+    return metric.name == 'AP' and same in means
 
 
 def _iou_thrs(evaluators: Any) -> str | None:

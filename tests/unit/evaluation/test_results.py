@@ -46,6 +46,10 @@ def test_the_classes_of_voc_belong_to_its_map():
     assert results.class_mean == results.main
 
 
+def test_the_ap_at_the_only_threshold_of_voc_is_no_second_metric():
+    assert titles(Results(VOC)) == ['mAP (IoU 0.50)']
+
+
 def test_the_thresholds_of_voc_are_those_that_the_json_names():
     results = Results({'pascal_voc/mAP': 0.4, 'pascal_voc/AP50': 0.5, 'pascal_voc/AP75': 0.3})
     assert titles(results) == ['mAP (IoU 0.50, 0.75)', 'AP (IoU 0.50)', 'AP (IoU 0.75)']
