@@ -1,4 +1,4 @@
-"""The directive ``tool-help``: what ``python tools/NAME.py --help`` prints, of all tools."""
+"""The directive ``tool-help``: the output of ``python tools/NAME.py --help`` for every tool."""
 
 import contextlib
 import io
@@ -16,13 +16,13 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
 class ToolHelp(SphinxDirective):
-    """A section for every tool, with its help."""
+    """Writes a section for every tool, with its help."""
 
     def run(self) -> list[nodes.Node]:
         return [self.section(tool) for tool in sorted(TOOLS.glob('*.py'))]
 
     def section(self, tool: Path) -> nodes.section:
-        """A tool's section."""
+        """The section of one tool."""
         self.env.note_dependency(str(tool))
         section = nodes.section(ids=[nodes.make_id(tool.stem)], names=[tool.stem])
         section += nodes.title('', f'tools/{tool.name}')
@@ -31,7 +31,7 @@ class ToolHelp(SphinxDirective):
 
 
 def help_of(tool: Path) -> str:
-    """Ask a tool for its help, in this process: starting torch for each takes too long."""
+    """Get the help of a tool in this process, which is quicker than a process for each."""
     printed = io.StringIO()
     with (
         mock.patch.object(sys, 'argv', [tool.name, '--help']),
@@ -39,7 +39,7 @@ def help_of(tool: Path) -> str:
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),
     ):
-        runpy.run_path(str(tool))['main']()
+        runpy.run_path(str(tool))['parse_args']()
     return printed.getvalue()
 
 

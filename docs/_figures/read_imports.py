@@ -13,7 +13,7 @@ PACKAGE = ROOT / 'nst_det'
 def modules() -> dict[str, Path]:
     """The files of the package and of the tools by module name, such as ``nst_det.apis.build``."""
     files = [path for path in PACKAGE.rglob('*.py') if '.mim' not in path.parts]
-    files += (ROOT / 'tools').glob('*.py')
+    files += [*(ROOT / 'tools').glob('*.py'), ROOT / 'nst_det_tool.py']
     return {module_name(path): path for path in sorted(files)}
 
 
@@ -56,7 +56,7 @@ def room(module: str) -> str | None:
     if first == 'tools':
         return 'tools'
     if not rest or rest[0] == '__main__':
-        return None  # nst_det/__init__.py and nst_det/__main__.py open all rooms
+        return None  # nst_det_tool.py, nst_det/__init__.py, nst_det/__main__.py
     return rest[0]
 
 

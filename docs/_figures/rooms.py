@@ -49,7 +49,7 @@ ROWS = (
     dict(
         config=Room(170, 230, 'reads and checks configs', '#334155'),
         fileio=Room(490, 230, 'checkpoints, downloads', '#334155'),
-        evaluation=Room(820, 220, 'average precision', '#334155'),
+        evaluation=Room(820, 220, 'metrics, results', '#334155'),
     ),
     dict(
         errors=Room(320, 580, "UserError: a user's mistake in one line", '#334155'),

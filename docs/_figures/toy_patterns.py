@@ -1,4 +1,4 @@
-"""Draw docs/toy_patterns.svg: what NST's kernels tell apart, on maps of 2 × 2 positions.
+"""Draw docs/toy_patterns.svg: which patterns each kernel of NST can tell apart, on 2 × 2 positions.
 
 .venv/bin/python docs/_figures/toy_patterns.py
 """
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 def mmd2(student: list, kernel) -> float:
-    """MMD² between toy maps and the teacher's; a channel's strength is taken out."""
-    one, other = (torch.tensor(maps)[None] for maps in (student, TEACHER))
-    return max(0.0, nst_mmd2(3 * one, other, kernel).item())
+    """MMD² between a toy student and the teacher; the strength of a channel does not matter."""
+    features = 3 * torch.tensor(student)[None]
+    return max(0.0, nst_mmd2(features, torch.tensor(TEACHER)[None], kernel).item())
 
 
 def draw(part, title: str, maps: list, colours: str, below: str) -> None:
