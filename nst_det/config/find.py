@@ -33,8 +33,8 @@ def find_config(path: str) -> Path | None:
         hint = f': {nearest("", inside)}' if inside else ''
         raise UserError(f'{file} is a folder, expected a config file{hint}')
     if not file.is_file():
-        siblings = [str(file.parent / config.name) for config in file.parent.glob('*.py')]
-        close = difflib.get_close_matches(path, siblings, cutoff=0.5)
+        siblings = [config.name for config in file.parent.glob('*.py')]
+        close = [str(file.parent / name) for name in difflib.get_close_matches(file.name, siblings)]
         hint = f': {nearest(path, close)}' if close else ''
         raise UserError(f'there is no config file {file.absolute()}{hint}')
     return file
