@@ -1,5 +1,6 @@
 """Recording what the modules of a detector take and return during a forward pass."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,10 +27,11 @@ class _Complete(BaseException):
 
 
 class Recorder:
-    """Hooks that note inputs and outputs of modules, as long as a ``with`` block lasts.
+    """Notes inputs and outputs of modules, as long as a ``with`` block lasts.
 
-    At the end of the block all hooks are removed, so a detector that is copied, saved or exported
-    later carries none.
+    It wraps the ``forward`` of the modules, which hooks would not do for the many heads of mmdet
+    whose ``forward`` is called directly. At the end of the block everything is put back, so a
+    detector that is copied, saved or exported later is unchanged.
 
     Each ``note`` is called with the number of the call of the module, counted from 0, and with what
     the module takes or returns.
@@ -42,13 +44,13 @@ class Recorder:
 
     def __init__(self, is_complete: Callable[[], bool] | None = None) -> None:
         self.is_complete = is_complete
-        self.hooks = ExitStack()
+        self.wrapped = ExitStack()
 
     def __enter__(self) -> 'Recorder':
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
-        self.hooks.close()
+        self.wrapped.close()
         return isinstance(error, _Complete) and error.recorder is self
 
     def on_input(self, module: nn.Module, note: Note) -> None:
@@ -56,52 +58,42 @@ class Recorder:
 
         Args:
             module (nn.Module): The module.
-            note (Callable): Takes the number of the call and the inputs: a tuple, or where some are
-                given by name, a dict with the positional ones under 0, 1, ….
+            note (Callable): Takes the number of the call and the inputs: a tuple; or if some inputs
+                are given by name, a dict with the positional ones under 0, 1, ….
         """
         calls = itertools.count()
 
-        def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            inputs = {**dict(enumerate(args)), **kwargs} if kwargs else args
-            self._take(note, next(calls), inputs)
+        def call(original: Callable, *args: Any, **kwargs: Any) -> Any:
+            by_key: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}
+            self._take(note, next(calls), by_key if kwargs else args)
+            return original(*args, **kwargs)
 
-        self.hooks.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        self._wrap(module, 'forward', call)
 
-    def on_output(self, module: nn.Module, note: Note) -> None:
+    def on_output(self, module: nn.Module, note: Note, method: str = 'forward') -> None:
         """Note the output of each call of a module, after the call.
 
         Args:
             module (nn.Module): The module.
             note (Callable): Takes the number of the call and the output.
+            method (str): The method to call. Defaults to ``'forward'``.
         """
         calls = itertools.count()
 
-        def hook(module: nn.Module, args: tuple, output: Any) -> None:
+        def call(original: Callable, *args: Any, **kwargs: Any) -> Any:
+            output = original(*args, **kwargs)
             self._take(note, next(calls), output)
+            return output
 
-        self.hooks.callback(module.register_forward_hook(hook).remove)
+        self._wrap(module, method, call)
 
-    def on_return(self, module: nn.Module, method: str, note: Note) -> None:
-        """Note what each call of a method returns.
-
-        Args:
-            module (nn.Module): The module that has the method.
-            method (str): The name of the method.
-            note (Callable): Takes the number of the call and the returned value.
-        """
-        calls = itertools.count()
+    def _wrap(self, module: nn.Module, method: str, call: Callable) -> None:
         original = getattr(module, method)
         if method in vars(module):
-            self.hooks.callback(setattr, module, method, original)
+            self.wrapped.callback(setattr, module, method, original)
         else:
-            self.hooks.callback(delattr, module, method)
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            value = original(*args, **kwargs)
-            self._take(note, next(calls), value)
-            return value
-
-        setattr(module, method, wrapper)
+            self.wrapped.callback(delattr, module, method)
+        setattr(module, method, functools.wraps(original)(functools.partial(call, original)))
 
     def _take(self, note: Note, call: int, value: Any) -> None:
         note(call, value)
@@ -210,8 +202,8 @@ def record(
             watch = recorder.on_input if reading.tap.reads_input else recorder.on_output
             watch(module, reading.note)
         if head_inputs is not None:
-            recorder.on_return(
-                detector, 'extract_feat', lambda call, value: head_inputs.append(value)
+            recorder.on_output(
+                detector, lambda call, output: head_inputs.append(output), 'extract_feat'
             )
         yield tensors
     for reading in readings:

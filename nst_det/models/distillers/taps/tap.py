@@ -16,7 +16,7 @@ from nst_det.models.distillers.taps.geometry import (
 
 _PICK = r"\[(-?\d+|'[^']+')\]"
 _SPELLING = re.compile(
-    r'(?P<prefix>input:)?(?P<path>[^\[\]@/\s]+)(?:@(?P<call>\d+))?'
+    r'(?P<prefix>input:)?(?P<path>[^\[\]@/:\s]+)(?:@(?P<call>\d+))?'
     rf'(?P<picks>(?:{_PICK})*)(?:/(?P<stride>[1-9]\d*))?'
 )
 

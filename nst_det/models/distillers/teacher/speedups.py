@@ -93,8 +93,8 @@ def apply_speedups(
         run (Callable): Runs the detector and returns all the outputs that matter.
         fuse (bool): Fold batch norms into convolutions.
         channels_last (bool): Store the weights channels last.
-        kept (Collection[nn.Module]): Convolutions that stay as they are, because a tap reads their
-            output.
+        kept (Collection[nn.Module]): Convolutions and batch norms that stay as they are, because a
+            tap reads what the convolution gives to the batch norm.
 
     Returns:
         list[ConvBNFusion or ChannelsLast]: The speed-ups in effect, to be undone in reverse order.
@@ -106,7 +106,7 @@ def apply_speedups(
     ):
         with conv_bn_pairs(detector) as found:
             expected = run()
-        pairs = [pair for pair in found if pair[0] not in kept]
+        pairs = [(conv, norm) for conv, norm in found if conv not in kept and norm not in kept]
         speedups: list[ConvBNFusion | ChannelsLast] = []
         if fuse and pairs:
             speedups.append(ConvBNFusion(pairs))

@@ -75,6 +75,8 @@ def runs_of(teacher):
         'neck[1]',
         'backbone.layer2.0.conv1',
         'backbone.layer2.0.downsample.1',
+        'input:backbone.layer2.0.bn1',
+        'input:bbox_head[1]',
         'backbone.layer2',
         'bbox_head.cls_convs.0.0.conv@1',
     ],
