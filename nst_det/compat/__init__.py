@@ -1,6 +1,6 @@
-"""What makes today's torch and numpy and mmdet 3.3 work together.
+"""Shims that make today's torch and numpy work together with mmdet 3.3.
 
-One module a shim; its docstring says which upstream problem it answers and when it can go.
+Each module is one shim. Its docstring gives the upstream problem, the answer, and when it can go.
 """
 
 from . import (
@@ -14,7 +14,7 @@ from . import (
 
 
 def apply() -> None:
-    """Install the shims, each where it is needed. Calling it again changes nothing."""
+    """Install the shims that are needed here. Calling it again changes nothing."""
     mmcv_ops.apply()
     weights_only.apply()
     cpu_distributed.apply()

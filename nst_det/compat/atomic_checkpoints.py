@@ -1,12 +1,12 @@
-"""Checkpoints that a killed training or a full disk cannot leave half-written.
+"""Checkpoints that are complete on disk even if the training is killed or the disk is full.
 
-The problem: mmengine 0.10 writes a file in place, over the old one where there is one, so that a
-process killed meanwhile leaves a torso under the checkpoint's name.
+The problem: mmengine 0.10 writes a file in place, over an older one of that name. A process that is
+killed meanwhile leaves an incomplete file under the name of the checkpoint.
 
-The answer: what mmengine writes to a local disk goes through
-:func:`nst_det.fileio.atomic.write_atomically`: every checkpoint does, whoever saves it.
+The answer: mmengine writes all files on a local disk, and so every checkpoint, with
+:func:`nst_det.fileio.atomic.write_atomically`.
 
-It can go when mmengine's ``LocalBackend`` writes beside and renames.
+It can go when mmengine's ``LocalBackend`` writes to another name first and then renames the file.
 """
 
 from pathlib import Path
@@ -21,5 +21,5 @@ def _put(self: LocalBackend, obj: bytes, filepath: str | Path) -> None:
 
 
 def apply() -> None:
-    """Let mmengine's local backend write whole files only."""
+    """Let mmengine's local backend write complete files only."""
     LocalBackend.put = _put

@@ -1,12 +1,12 @@
 """Distributed training without a GPU, for trying a ``--launcher pytorch`` run on any machine.
 
 The problem: mmengine 0.10 calls ``torch.cuda.set_device`` before it joins the process group,
-whatever the backend, which raises where there is no NVIDIA driver.
+whatever the backend. Without an NVIDIA driver that call raises an error.
 
-The answer: join the group without that call where mmengine's device is the CPU. ``use_cpus`` makes
-the changes to a config that a CPU run needs besides; the tools do it by themselves.
+The answer: if mmengine's device is the CPU, the process joins the group without that call.
+:func:`use_cpus` makes the other changes to a config that a run on CPUs needs; the tools call it.
 
-It can go when mmengine sets a CUDA device only where it found one.
+It can go when mmengine sets a CUDA device only if there is one.
 """
 
 import torch.distributed
@@ -26,14 +26,14 @@ def apply() -> None:
 
 
 def use_cpus(cfg: Config) -> None:
-    """Have a config's processes meet over gloo, not nccl, where there is no GPU.
+    """Let the processes of a config communicate over gloo instead of nccl if there is no GPU.
 
     Args:
-        cfg (Config): The whole config; it is changed.
+        cfg (Config): The complete config; it is changed.
     """
     if get_device() == 'cpu' and cfg.get('launcher', 'none') != 'none':
         cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-        if cfg.get('model_wrapper_cfg') is None:  # else mmengine names a GPU for each process
+        if cfg.get('model_wrapper_cfg') is None:  # mmengine would name a GPU for each process
             cfg.model_wrapper_cfg = dict(
                 type='MMDistributedDataParallel',
                 device_ids=None,

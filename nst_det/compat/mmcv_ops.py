@@ -1,15 +1,15 @@
-"""A stand-in for ``mmcv._ext``, the compiled ops of mmcv, over torchvision's.
+"""A stand-in for ``mmcv._ext``, the compiled ops of mmcv, made of ops of torchvision.
 
 The problem: ``import mmdet.models`` imports ``mmcv.ops``, which needs the compiled module
 ``mmcv._ext``. mmcv 2.x has no wheel for any current torch, and mmcv-lite, which installs
 everywhere, comes without the module.
 
-The answer: a finder at the very end of ``sys.meta_path`` supplies ``mmcv._ext`` when nobody else
-does, so compiled ops always win. It serves what the common detectors call; any other op is there
-to be imported and raises :class:`NotImplementedError` when called. ``nms`` and the average
-RoIAlign (forward and backward) are bit-identical to the compiled CPU ops of mmcv 2.1.0.
+The answer: a finder at the very end of ``sys.meta_path`` supplies ``mmcv._ext`` if no other finder
+does, so that compiled ops are always preferred. It supplies the ops that the common detectors call.
+Any other op can be imported, and raises :class:`NotImplementedError` when it is called. ``nms`` and
+the average RoIAlign (forward and backward) are bit-identical to the compiled CPU ops of mmcv 2.1.0.
 
-It can go when mmcv has wheels for current torch again, or when mmdet asks torchvision itself.
+It can go when mmcv has wheels for current torch again, or when mmdet calls torchvision itself.
 
 The functions below have mmcv's signatures (``mmcv/ops/csrc/pytorch/pybind.cpp``): most of them
 write into tensors that the caller allocated.
@@ -35,13 +35,13 @@ def _at_least_float32(*tensors: Tensor) -> list[Tensor]:
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    # mmcv's order among equal scores is that of an unstable sort; torchvision's sort is stable,
-    # so it keeps this one when the scores it is given are the ranks.
+    # mmcv sorts equal scores with an unstable sort. torchvision's sort is stable: given the ranks
+    # as scores, it keeps the order of mmcv.
     order = scores.sort(dim=0, descending=True).indices
     ranks = torch.arange(order.shape[0], 0, -1, dtype=torch.float32, device=boxes.device)
     boxes = boxes.index_select(0, order).float()
     boxes[:, 2:] += offset
-    threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()  # mmcv's is a C float
+    threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()  # a C float in mmcv
     return order[torchvision.ops.nms(boxes, ranks, threshold)]
 
 
@@ -96,7 +96,7 @@ def _deform_conv_geometry(
 
 
 def _deform_conv_tensors(features: Tensor, weight: Tensor, offset: Tensor) -> list[Tensor]:
-    """What torchvision's op takes for a deformable convolution without mask and bias."""
+    """The arguments of torchvision's op for a deformable convolution without mask and bias."""
     no_mask, no_bias = features.new_zeros(len(features), 1), features.new_zeros(len(weight))
     return _at_least_float32(features, weight, offset, no_mask, no_bias)
 
@@ -148,7 +148,7 @@ def deform_conv_backward_parameters(
     scale: float,
     **geometry: int,
 ) -> None:
-    # The weight is not handed over, and its gradient does not depend on it: the shape is enough.
+    # mmcv does not pass the weight. Its gradient depends only on its shape.
     gradients = _deform_conv_gradients(grad_output, features, grad_weight, offset, geometry)
     grad_weight.copy_(gradients[1] * scale)
 
@@ -215,7 +215,7 @@ def modulated_deform_conv_backward(
     gradients = _torchvision._deform_conv2d_backward(*_at_least_float32(grad_output), *arguments)
     targets = grad_features, grad_weight, grad_offset, grad_mask, grad_bias
     for target, gradient in zip(targets, gradients):
-        if target.numel():  # without a bias, mmcv hands an empty gradient for it
+        if target.numel():  # without a bias, mmcv passes an empty gradient for it
             target.copy_(gradient)
 
 
@@ -225,7 +225,7 @@ def _sigmoid_focal_loss(
     if weight.numel():
         raise NotImplementedError(_needs_full_mmcv('sigmoid_focal_loss with class weights'))
     classes = torch.arange(logits.size(1), device=logits.device)
-    one_hot = (target[:, None] == classes).to(logits.dtype)  # the background is no class
+    one_hot = (target[:, None] == classes).to(logits.dtype)  # the background has no class
     return torchvision.ops.sigmoid_focal_loss(logits, one_hot, alpha, gamma)
 
 
@@ -252,7 +252,7 @@ def sigmoid_focal_loss_backward(
 def _deformable_attention(
     value: Tensor, spatial_shapes: Tensor, locations: Tensor, weights: Tensor
 ) -> Tensor:
-    """mmcv's own pure-torch version, which it uses on CPU."""
+    """The pure-torch version of mmcv, which it uses on CPU."""
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
     return multi_scale_deformable_attn_pytorch(value, spatial_shapes.tolist(), locations, weights)
@@ -289,7 +289,7 @@ def ms_deform_attn_backward(
         target.copy_(gradient)
 
 
-_SERVED = (
+_SUPPLIED = (
     nms,
     roi_align_forward,
     roi_align_backward,
@@ -309,9 +309,9 @@ def _needs_full_mmcv(op: str) -> str:
     return f'mmcv op {op} is compiled only: install the full mmcv build in place of mmcv-lite'
 
 
-def _unserved(name: str) -> Any:
-    """The stand-in's ``__getattr__``: mmcv imports every op by name, whether it is used or not."""
-    if name.startswith('__'):  # inspect, pickle and importlib ask for what a module may lack
+def _not_supplied(name: str) -> Any:
+    """The ``__getattr__`` of the stand-in: mmcv imports every op by name, used or not."""
+    if name.startswith('__'):  # inspect, pickle and importlib try attributes that may be missing
         raise AttributeError(f"module 'mmcv._ext' has no attribute '{name}'")
 
     def op(*args, **kwargs):
@@ -329,20 +329,20 @@ class _StandInFinder(MetaPathFinder, Loader):
         return None
 
     def exec_module(self, module):
-        vars(module).update({op.__name__: op for op in _SERVED}, __getattr__=_unserved)
+        vars(module).update({op.__name__: op for op in _SUPPLIED}, __getattr__=_not_supplied)
 
 
 def apply() -> None:
-    """Supply ``mmcv._ext`` where no compiled one is found."""
+    """Supply ``mmcv._ext`` if there is no compiled one."""
     if not any(isinstance(finder, _StandInFinder) for finder in sys.meta_path):
         sys.meta_path.append(_StandInFinder())
 
 
 def compiled_ops() -> bool:
-    """Whether mmcv's own compiled ops are there, and no stand-in is needed.
+    """Whether mmcv has its compiled ops, so that the stand-in is not used.
 
     Returns:
-        bool: Whether they are.
+        bool: Whether it has.
     """
     spec = find_spec('mmcv._ext')
     return spec is not None and not isinstance(spec.loader, _StandInFinder)

@@ -1,4 +1,4 @@
-"""What nst_det runs on: the versions that a report of a problem should say."""
+"""The versions that nst_det runs on, for a report of a problem."""
 
 from importlib.metadata import packages_distributions, version
 
@@ -13,19 +13,19 @@ from nst_det.version import __version__
 
 
 def show_versions() -> None:
-    """Print the versions of nst_det and of what it is built on, and the devices."""
+    """Print the versions of nst_det and of the packages that it is built on, and the devices."""
     for name, value in collect_versions().items():
         print(f'{name:12} {value}', flush=True)
 
 
 def collect_versions() -> dict[str, str]:
-    """Find the versions of nst_det and of what it is built on, and the devices.
+    """Find the versions of nst_det and of the packages that it is built on, and the devices.
 
     Returns:
         dict[str, str]: The versions by name.
     """
     env = collect_env()
-    ops = 'compiled ops' if compiled_ops() else "no compiled ops, torchvision's in their place"
+    ops = 'compiled ops' if compiled_ops() else 'no compiled ops, replaced by those of torchvision'
     gpus = [f'{name}: {value}' for name, value in env.items() if name.startswith('GPU ')]
     return {
         'nst_det': __version__,

@@ -1,16 +1,17 @@
-"""Loading mmengine's checkpoints where ``torch.load`` refuses to run code (``weights_only=True``).
+"""Loading mmengine's checkpoints with ``torch.load(weights_only=True)``, which runs no code.
 
-The problem: mmengine 0.10's checkpoints hold the training log as ``HistoryBuffer`` objects: numpy
-arrays, and the buffer's statistics pickled as ``getattr(HistoryBuffer, 'mean')``. torch 2.6 and
-later refuse those, so both resuming and testing fail; and mmengine's way of reading a URL runs
-whatever the file says with every torch.
+The problem: the checkpoints of mmengine 0.10 hold the training log as ``HistoryBuffer`` objects:
+numpy arrays, and the buffer's statistics pickled as ``getattr(HistoryBuffer, 'mean')``. torch 2.6
+and later refuse these, so that resuming and testing fail. And with every torch, mmengine reads a
+URL in a way that runs any code in the file.
 
-The answer: stand-ins in the names of exactly those, which do what an honest checkpoint asks for:
-``getattr`` gives HistoryBuffer's statistics only; ``dtype`` knows the plain numbers, so that no
-bytes are ever taken for Python objects; an array is as large as the bytes that come with it; a
-buffer begins empty. Of torch's own list, ``encode`` and ``bytearray`` are held to what pickling
-bytes needs, for they can be made to fill the memory. And mmengine reads files and URLs through
-:mod:`nst_det.fileio.checkpoint`. ``weights_only`` stays on: a file that needs more is refused.
+The answer: stand-ins for exactly these functions and classes, which do what an honest checkpoint
+needs and no more. ``getattr`` gives only the statistics of HistoryBuffer. ``dtype`` knows only the
+plain numbers, so that bytes are never taken for Python objects. An array is as large as the bytes
+that come with it. A buffer begins empty. torch allows ``encode`` and ``bytearray`` by itself; here
+they do only what pickled bytes need, because a crafted file can make them fill the memory. mmengine
+reads files and URLs through :mod:`nst_det.fileio.checkpoint`. ``weights_only`` stays on: a file
+that needs more is refused.
 
 It can go when mmengine saves its log as plain numbers and loads with ``weights_only=True``.
 """
@@ -34,14 +35,14 @@ _CODES = {np.dtype(code).str[1:] for code in _NUMBERS}
 
 
 class _Buffer:
-    """In the name of HistoryBuffer: an empty one, which the next step of the pickle fills."""
+    """Stand-in for HistoryBuffer: gives an empty one, which the next step of the pickle fills."""
 
     def __new__(cls) -> HistoryBuffer:
         return HistoryBuffer.__new__(HistoryBuffer)
 
 
 def _statistic(owner: object, name: str) -> Callable:
-    """In the name of ``getattr``: the statistics of HistoryBuffer and nothing else."""
+    """Stand-in for ``getattr``: gives the statistics of HistoryBuffer and nothing else."""
     if owner is _Buffer and name in _STATISTICS:
         return getattr(HistoryBuffer, name)
     raise pickle.UnpicklingError(
@@ -51,7 +52,7 @@ def _statistic(owner: object, name: str) -> Callable:
 
 
 class _NumberType:
-    """In the name of numpy's ``dtype``, whose own pickled state could call bytes objects."""
+    """Stand-in for numpy's ``dtype``, whose pickled state could declare bytes to be objects."""
 
     def __init__(self, code: object, align: object = False, copy: object = True) -> None:
         self.code, self.order = code, '='
@@ -64,12 +65,14 @@ class _NumberType:
     @property
     def dtype(self) -> np.dtype:
         if self.code not in _CODES or self.order not in ('<', '>', '=', '|'):
-            raise pickle.UnpicklingError(f'refused the numpy type {self.code!r}: no plain number')
+            raise pickle.UnpicklingError(
+                f'refused the numpy type {self.code!r}: not a plain number'
+            )
         return np.dtype(self.code).newbyteorder(self.order)
 
 
 class _Array(np.ndarray):
-    """An array out of a checkpoint: of plain numbers, as many as its bytes make."""
+    """An array from a checkpoint: plain numbers, as many as its bytes hold."""
 
     def __new__(cls) -> '_Array':
         return super().__new__(cls, (0,), np.uint8)
@@ -84,7 +87,7 @@ class _Array(np.ndarray):
             or type(content) is not bytes
             or len(content) != math.prod(shape) * number.dtype.itemsize
         ):
-            raise pickle.UnpicklingError('refused a numpy array that is not what its bytes make')
+            raise pickle.UnpicklingError('refused a numpy array that does not fit its bytes')
         super().__setstate__((1, shape, number.dtype, bool(fortran), content))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple:
@@ -92,32 +95,32 @@ class _Array(np.ndarray):
 
 
 def _array(kind: object, shape: object, code: object) -> _Array:
-    """In the name of numpy's ``_reconstruct``, which an array's pickle begins with."""
+    """Stand-in for numpy's ``_reconstruct``, with which the pickle of an array begins."""
     return _Array()
 
 
 def _scalar(number: _NumberType, content: bytes) -> np.generic:
-    """In the name of numpy's ``scalar``."""
+    """Stand-in for numpy's ``scalar``."""
     if type(number) is not _NumberType or type(content) is not bytes:
-        raise pickle.UnpicklingError('refused a numpy scalar that is no plain number')
+        raise pickle.UnpicklingError('refused a numpy scalar that is not a plain number')
     (value,) = np.frombuffer(content, number.dtype)
     return value
 
 
 def _encode(text: str, encoding: str = 'utf-8') -> bytes:
-    """In the name of ``_codecs.encode``, as bytes are pickled."""
+    """Stand-in for ``_codecs.encode``, with which bytes are pickled."""
     if encoding not in ('latin1', 'latin-1'):
         raise pickle.UnpicklingError(f'refused to encode in {encoding!r}: bytes come in latin1')
     return text.encode('latin1')
 
 
 def _no_bytes() -> bytes:
-    """In the name of ``bytes``, which pickles none by calling it."""
+    """Stand-in for ``bytes``, which a pickle calls only for empty bytes."""
     return b''
 
 
 def _bytearray(text: str = '', encoding: str = 'latin1') -> bytearray:
-    """In the name of ``bytearray``, as it is pickled."""
+    """Stand-in for ``bytearray``, for the calls that a pickle makes."""
     return bytearray(text if type(text) is bytes else _encode(text, encoding))
 
 
@@ -129,18 +132,18 @@ _NUMPY = (  # a checkpoint names the module as the numpy that wrote it did
 _SAFE_GLOBALS = (
     (_Buffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
     (_NumberType, 'numpy.dtype'),
-    ('numpy.ndarray', 'numpy.ndarray'),  # what an array's pickle hands to _reconstruct: a mere name
+    ('numpy.ndarray', 'numpy.ndarray'),  # the pickle of an array only passes it to _reconstruct
     *_NUMPY,
     (_statistic, 'builtins.getattr'),
     (_no_bytes, 'builtins.bytes'),
-    # Content may be set to these; no file can name them, for its names all have a dot.
+    # The pickle may set the state of these. No file can name them: the names in a file have a dot.
     (HistoryBuffer, 'HistoryBuffer'),
     (_Array, 'Array'),
 )
 
 
 def apply() -> None:
-    """Let ``torch.load(..., weights_only=True)`` read what mmengine's Runner saved."""
+    """Let ``torch.load(..., weights_only=True)`` read the checkpoints of mmengine's Runner."""
     if torch.__version__ >= (2, 6):
         torch.serialization.add_safe_globals(_SAFE_GLOBALS)
     allowed: dict[str, Any] = getattr(_weights_only_unpickler, '_get_allowed_globals', dict)()

@@ -1,12 +1,12 @@
-"""Data workers that outlive the SIGTERM which a scheduler sends to a whole job.
+"""Data workers that survive the SIGTERM which a scheduler sends to all processes of a job.
 
-The problem: a cluster's scheduler announces the end of a job by SIGTERM to each of its processes.
-A data worker dies of it, and the training of that worker's death, before it can save.
+The problem: a cluster's scheduler announces the end of a job by a SIGTERM to each of its processes.
+A data worker dies of it, and the training fails because of the dead worker before it can save.
 
-The answer: the workers that mmengine starts end by SIGTERM only where it comes from the process
-that they load for; and within seconds of that one's death, for which they watch.
+The answer: a worker that mmengine starts ends by SIGTERM only if the training process sent it. If
+the training process dies, its workers end within seconds.
 
-It can go when torch's or mmengine's workers leave that signal to the process that they load for.
+It can go when the workers of torch or mmengine leave that signal to the training process.
 """
 
 import os
@@ -31,5 +31,5 @@ def _init_worker(*args, **kwargs) -> None:
 
 
 def apply() -> None:
-    """Let mmengine's Runner initialise its data workers so."""
+    """Let mmengine's Runner start its data workers this way."""
     mmengine_runner.default_worker_init_fn = _init_worker

@@ -1,4 +1,4 @@
-"""Which batch norm alone reads which convolution, so that the two can become one."""
+"""Pairs of a convolution and the batch norm that alone reads it: the two can become one."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,16 +17,18 @@ from torch.utils.weak import WeakTensorKeyDictionary
 def conv_bn_pairs(network: nn.Module) -> Iterator[list[tuple[nn.Conv2d, _BatchNorm]]]:
     """Find the pairs in the forward pass that runs inside the ``with`` block.
 
-    They are told by what the operations read, not by names or by the order of children: in each run
-    nothing but the batch norm reads the convolution, and it reads nothing else.
+    A pair is recognised by the tensors that the operations read, not by names or by the order of
+    children: only the batch norm reads the output of the convolution, and reads nothing else.
 
     Args:
-        network (nn.Module): The network; only batch norms in evaluation mode count.
+        network (nn.Module): The network. Batch norms in training mode are left out.
 
     Yields:
-        list[tuple[nn.Conv2d, _BatchNorm]]: The pairs; empty until the block ends.
+        list[tuple[nn.Conv2d, _BatchNorm]]: The pairs. The list is empty until the block ends.
     """
-    convolutions = {one.weight: one for one in network.modules() if isinstance(one, nn.Conv2d)}
+    convolutions = {
+        module.weight: module for module in network.modules() if isinstance(module, nn.Conv2d)
+    }
     pairs: list[tuple[nn.Conv2d, _BatchNorm]] = []
     readings = _Readings(set(convolutions))
     with torch.no_grad(), readings:
@@ -41,27 +43,31 @@ def conv_bn_pairs(network: nn.Module) -> Iterator[list[tuple[nn.Conv2d, _BatchNo
 
 
 class _Readings(TorchDispatchMode):
-    """Notes which operations read what convolutions give.
+    """Notes which operations read the outputs of convolutions.
 
     Args:
-        weights (set[Tensor]): The convolutions' weights, by which they are known; batch norms are
-            known by their variance.
+        weights (set[Tensor]): The weights of the convolutions, which identify them. A batch norm is
+            identified by its running variance.
     """
 
     def __init__(self, weights: set[Tensor]) -> None:
         super().__init__()
         self.weights = weights
-        self.outputs = WeakTensorKeyDictionary()  # not kept alive: a whole pass is large
+        self.outputs = (
+            WeakTensorKeyDictionary()
+        )  # weak, because the outputs of a forward pass are large
         self.readers: dict[Tensor, set] = defaultdict(set)
         self.sources: dict[Tensor, set] = defaultdict(set)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        """Run an operation, and note what it read."""
-        tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+        """Run an operation, and note the tensors that it read."""
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         is_norm = 'batch_norm' in func.name()
-        reader = args[4] if is_norm else func  # after input, weight, bias and mean: the variance
+        reader = (
+            args[4] if is_norm else func
+        )  # the running variance, after input, weight, bias and mean
         if is_norm:
             self.sources[reader].add(self.outputs.get(tensors[0]))
         for tensor in tensors:

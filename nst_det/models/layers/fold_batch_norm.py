@@ -12,20 +12,20 @@ TRIAL_IMAGE = 128, 128
 
 @torch.no_grad()
 def fuse_batch_norms(detector: nn.Module) -> tuple[int, int]:
-    """Give each convolution the scale of the batch norm that alone reads it.
+    """Move the scale of each batch norm into the convolution that it alone reads.
 
-    The batch norm stays, with scale 1, mean 0 and variance 1 − ε: so the weights have the names and
-    shapes that they had, fit the same config and predict the same. With scale
-    ``a = γ / sqrt(σ² + ε)`` the convolution's weights become ``a W``; the shift ``β − a μ`` goes
-    into the convolution's bias where it has one, and stays the batch norm's where it has none.
+    The batch norm stays, with scale 1, mean 0 and variance 1 − ε. So the weights keep their names
+    and shapes, fit the same config and predict the same. With the scale ``a = γ / sqrt(σ² + ε)``
+    the weights of the convolution become ``a W``. The shift ``β − a μ`` moves into the bias of the
+    convolution; if it has no bias, the shift stays in the batch norm.
 
-    Which batch norm reads which convolution is seen in a forward pass: see :func:`conv_bn_pairs`.
+    A forward pass finds the pairs: see :func:`conv_bn_pairs`.
 
     Args:
         detector (nn.Module): The detector, in evaluation mode; it is changed.
 
     Returns:
-        tuple[int, int]: How many batch norms are fused, and how many there are.
+        tuple[int, int]: The number of fused batch norms, and of all batch norms.
     """
     batch = dummy_batch(detector, padded_shape(TRIAL_IMAGE, detector))
     with torch.random.fork_rng(), conv_bn_pairs(detector) as pairs:
@@ -33,8 +33,8 @@ def fuse_batch_norms(detector: nn.Module) -> tuple[int, int]:
     pairs = [(convolution, norm) for convolution, norm in pairs if norm.affine]
     for convolution, norm in pairs:
         _fuse(convolution, norm)
-    norms = [one for one in detector.modules() if isinstance(one, _BatchNorm)]
-    return len(pairs), len(norms)
+    count = sum(isinstance(module, _BatchNorm) for module in detector.modules())
+    return len(pairs), count
 
 
 def _fuse(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:

@@ -1,7 +1,7 @@
-"""The modules that Inception-BN's tables describe.
+"""The modules of Inception-BN, built from the tables in ``specs``.
 
 The network is one sequence, ``conv1``, ``conv2``, ``3a`` ... ``5b``. `InceptionBN` and
-`InceptionBNTail` are two cuts of it, each an `InceptionSequence`.
+`InceptionBNTail` are two parts of it, each an `InceptionSequence`.
 """
 
 from collections import OrderedDict
@@ -15,10 +15,10 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from nst_det.errors import UserError, nearest
-
-from .pretrained import with_pretrained_layers
-from .specs import (
+from nst_det.config.validators import check_choice, check_number, check_typed_dict
+from nst_det.errors import UserError
+from nst_det.models.backbones.inception_bn.pretrained import with_pretrained_layers
+from nst_det.models.backbones.inception_bn.specs import (
     BLOCKS,
     INPUT_NORM,
     LAYERS,
@@ -31,12 +31,12 @@ from .specs import (
 
 
 class TapInfo(NamedTuple):
-    """A feature map that the network offers.
+    """A feature map of the network.
 
     Args:
-        module (str): The child module that puts it out, such as ``'inception_4b'``.
+        module (str): The child module whose output it is, such as ``'inception_4b'``.
         channels (int): Its number of channels.
-        stride (int): Pixels of the image to one cell of the map.
+        stride (int): Image pixels per position of the feature map.
     """
 
     module: str
@@ -52,7 +52,7 @@ def scale_channels(channels: int, width: float) -> int:
 def layer_taps(width: float = 1.0) -> dict[str, TapInfo]:
     """Describe the output of every layer, from ``conv1`` to ``5b``.
 
-    ``conv1`` and ``conv2`` put out the map behind their max pool.
+    For ``conv1`` and ``conv2`` it is the feature map after their max pool.
 
     Args:
         width (float): Factor on every branch's channels. Defaults to 1.0.
@@ -63,8 +63,7 @@ def layer_taps(width: float = 1.0) -> dict[str, TapInfo]:
     Raises:
         UserError: If ``width`` is not a positive number.
     """
-    if not (isinstance(width, (int, float)) and 0 < width < inf):
-        raise UserError(f'width={width!r} of Inception-BN: give a number above 0, such as 0.5')
+    check_number('InceptionBN.width', width, above=0)
     taps = {}
     channels, stride = 3, 2
     for name, stem_channels in STEM_CHANNELS.items():
@@ -80,21 +79,23 @@ def layer_taps(width: float = 1.0) -> dict[str, TapInfo]:
 
 
 class MaxPool(nn.MaxPool2d):
-    """3x3 max pool that takes maps of any size.
+    """A 3x3 max pool for feature maps of any size.
 
-    The plain one fails on a map smaller than its window; and in a block of stride 2 of the caffe
-    geometry it gives an odd map one row less than the convolutions beside it (75 rows, those of a
-    600 pixel image at stride 8, give 37 against 38), so that the branches cannot be concatenated.
-    There the map is padded with -inf at the bottom and right only: the windows stay where the
-    weights were trained, and wherever the plain network runs the result is its own, bit for bit.
+    PyTorch's max pool fails on a feature map smaller than its window. And in a block of stride 2 of
+    the caffe geometry it gives one row less than the convolutions beside it if the number of rows
+    is odd: an image of 600 pixels has 75 rows at stride 8, of which the pool makes 37 and the
+    convolutions 38, so that the branches cannot be concatenated. In these cases the feature map is
+    padded with -inf, at the bottom and right only: the windows stay where the weights were trained.
+    Wherever the published network runs, the result is the same bit for bit.
 
     Args:
-        stride (int): Of the windows. Defaults to 2.
-        padding (int): On every side, as in the plain pool. Defaults to 0.
-        ceil_mode (bool): Whether a window may hang over the edge. Defaults to False.
-        pad_odd (bool): Whether an odd number of rows or columns is padded by one. In ``ceil_mode``
-            the output of stride 2 then has ``ceil(n / 2)`` of them, as that of the 3x3 convolution
-            (padding 1, stride 2) beside it; without, it has one less. Defaults to False.
+        stride (int): The stride of the windows. Defaults to 2.
+        padding (int): The padding on every side, as in PyTorch's max pool. Defaults to 0.
+        ceil_mode (bool): Whether a window may extend over the edge. Defaults to False.
+        pad_odd (bool): Whether an odd number of rows or columns is padded by one. With
+            ``ceil_mode`` the output of stride 2 then has ``ceil(n / 2)`` of them, as many as the
+            output of a 3x3 convolution with padding 1 and stride 2; else it has one less. Defaults
+            to False.
     """
 
     def __init__(
@@ -104,13 +105,13 @@ class MaxPool(nn.MaxPool2d):
         self.pad_odd = pad_odd
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool ``(N, C, H, W)``."""
-        bottom, right = (self._lacking(size) for size in x.shape[-2:])
+        """Pool `(N, C, H, W)`."""
+        bottom, right = (self._missing(size) for size in x.shape[-2:])
         if bottom or right:
             x = F.pad(x, (0, right, 0, bottom), value=-inf)
         return super().forward(x)
 
-    def _lacking(self, size: int) -> int:
+    def _missing(self, size: int) -> int:
         wanted = size + size % 2 if self.pad_odd else size
         return max(wanted, 3 - 2 * self.padding) - size
 
@@ -124,18 +125,19 @@ def conv_norm_relu(
 ) -> nn.Sequential:
     """Build convolution, norm and ReLU.
 
-    The convolution has a bias although a norm follows, because the published weights hold one. The
-    ReLU is not in place, so that the norm's output can be tapped too.
+    The convolution has a bias although a norm follows, because the published weights have one. The
+    ReLU is not in place, so that the output of the norm can be tapped as well.
 
     Args:
-        in_channels (int): Of the input.
-        out_channels (int): Of the output.
-        kernel_size (int): Odd; padded so that stride 1 keeps the size.
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        kernel_size (int): An odd size; the padding is such that stride 1 keeps the size.
         norm_cfg (Mapping): Config of the norm layer.
-        stride (int): Of the convolution. Defaults to 1.
+        stride (int): The stride of the convolution. Defaults to 1.
 
     Returns:
-        nn.Sequential: Children ``conv``, ``bn`` (``gn`` for a group norm, and so on), ``relu``.
+        nn.Sequential: Its children are ``conv``, ``bn`` (``gn`` for a group norm, and so on) and
+        ``relu``.
 
     Raises:
         UserError: If ``norm_cfg`` does not describe a norm layer for this many channels.
@@ -154,11 +156,11 @@ def conv_norm_relu(
 class InceptionBlock(nn.Module):
     """One Inception block: the concatenation of its branches' outputs.
 
-    The children are ``branch_1x1`` (none in a block of stride 2), ``branch_3x3``,
-    ``branch_d3x3`` (the double 3x3) and ``branch_pool``, concatenated in this order.
+    The children are ``branch_1x1`` (not in a block of stride 2), ``branch_3x3``, ``branch_d3x3``
+    (the double 3x3) and ``branch_pool``, concatenated in this order.
 
     Args:
-        in_channels (int): Of the input.
+        in_channels (int): Channels of the input.
         spec (BlockSpec): The channels of its branches, at width 1.
         variant (Variant): The geometry of the pool of a block of stride 2.
         width (float): Factor on the channels.
@@ -203,14 +205,14 @@ class InceptionBlock(nn.Module):
             self.branch_pool.add_module('proj', conv_norm_relu(in_channels, proj, 1, norm_cfg))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to ``(N, C', H, W)``, or ``(N, C', ceil(H/2), ceil(W/2))``."""
+        """Turn `(N, C, H, W)` into `(N, C', H, W)`, or with stride 2 `(N, C', ⌈H/2⌉, ⌈W/2⌉)`."""
         return torch.cat([branch(x) for branch in self.children()], dim=1)
 
 
 class InceptionSequence(BaseModule):
-    """Consecutive layers of Inception-BN, each a child module named as in the whole network.
+    """Consecutive layers of Inception-BN, each a child module named as in the complete network.
 
-    A ``Pretrained`` ``init_cfg`` may name a checkpoint of the whole network, see
+    A ``Pretrained`` ``init_cfg`` may name a checkpoint of the complete network, see
     `PretrainedLayers`.
 
     Args:
@@ -219,14 +221,14 @@ class InceptionSequence(BaseModule):
         width (float): Factor on the channels, each rounded to a multiple of 8.
         frozen_stages (int): Stages up to this one are in eval mode and get no gradients: 1 is conv1
             (and ``bn_data``), 2 is conv2, 3 is 3a to 3c, 4 is 4a to 4e, 5 is 5a and 5b; -1 or 0
-            freezes nothing. Counted over the whole network, whichever of it is here.
-        norm_eval (bool): Whether batch norms keep to their running statistics in training.
-        norm_cfg (Mapping): Config of the norm layers; ``eps`` is the variant's unless given.
-        init_cfg (dict | list[dict], optional): Initialization. None is Kaiming for convolutions
+            freezes nothing. Counted over the complete network, not over ``layers``.
+        norm_eval (bool): Whether batch norms use their running statistics also in training.
+        norm_cfg (Mapping): Config of the norm layers. ``eps`` defaults to that of the variant.
+        init_cfg (dict | list[dict], optional): Initialization. None means Kaiming for convolutions
             and 1 for norms.
 
     Raises:
-        UserError: If an argument is not among the valid ones.
+        UserError: If an argument is not valid.
     """
 
     init_cfg: dict | list[dict]
@@ -241,16 +243,10 @@ class InceptionSequence(BaseModule):
         norm_cfg: Mapping[str, Any],
         init_cfg: dict | list[dict] | None,
     ) -> None:
-        if variant not in VARIANTS:
-            raise UserError(
-                f'variant={variant!r} of Inception-BN is unknown: {nearest(str(variant), VARIANTS)}'
-            )
-        if isinstance(frozen_stages, bool) or frozen_stages not in (-1, 0, *STAGES):
-            raise UserError(
-                f'frozen_stages={frozen_stages!r} of Inception-BN: give -1 (none) to {max(STAGES)}'
-            )
-        if not isinstance(norm_cfg, Mapping) or 'type' not in norm_cfg:
-            raise UserError(f"norm_cfg={norm_cfg!r} of Inception-BN: give a dict(type='BN')")
+        name = type(self).__name__
+        check_choice(f'{name}.variant', variant, tuple(VARIANTS))
+        check_choice(f'{name}.frozen_stages', frozen_stages, (-1, 0, *STAGES))
+        check_typed_dict(f'{name}.norm_cfg', norm_cfg)
         taps = layer_taps(width)
         super().__init__(
             init_cfg
@@ -272,7 +268,7 @@ class InceptionSequence(BaseModule):
         self._freeze()
 
     def _build_input_norm(self, norm_cfg: Mapping[str, Any]) -> nn.BatchNorm2d:
-        # A batch norm whatever norm_cfg is: it stands for the data's fixed mean and deviation.
+        # Always a batch norm: it holds the fixed mean and standard deviation of the data.
         norm = nn.BatchNorm2d(3, eps=VARIANTS[self.variant].eps)
         norm.weight.requires_grad = False
         norm.bias.requires_grad = norm_cfg.get('requires_grad', True)
@@ -303,7 +299,7 @@ class InceptionSequence(BaseModule):
             module.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'InceptionSequence':
-        """Set training mode, but for what is frozen and, with ``norm_eval``, the batch norms."""
+        """Set the mode. Frozen layers, and batch norms with ``norm_eval``, stay in eval mode."""
         super().train(mode)
         self._freeze()
         if self.norm_eval:
@@ -313,6 +309,6 @@ class InceptionSequence(BaseModule):
         return self
 
     def init_weights(self) -> None:
-        """Initialize as ``init_cfg`` says; a checkpoint that does not fit is a `UserError`."""
+        """Initialize by ``init_cfg``; a checkpoint that does not fit raises a `UserError`."""
         self.init_cfg = with_pretrained_layers(self.init_cfg)
         super().init_weights()

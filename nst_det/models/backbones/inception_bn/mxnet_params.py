@@ -11,10 +11,10 @@ A name is a uint64 length and as many bytes. An array is, by its first uint32,
     0xF993faca (V3)    as V2, with numpy's semantics: ndim 0 is a scalar, not an empty array
     anything else      the oldest form: this uint32 is ndim, dims: uint32
 
-then the device (two int32), the element type (int32) and the elements. Source: the format's writer,
-``NDArray::Save`` in MXNet's src/ndarray/ndarray.cc.
+then the device (two int32), the element type (int32) and the elements. Source: the function that
+writes the format, ``NDArray::Save`` in src/ndarray/ndarray.cc of MXNet.
 
-Nothing is allocated before the file is known to hold it.
+Memory is allocated only for arrays that the file is large enough to hold.
 """
 
 import math
@@ -35,7 +35,14 @@ _MOST_DIMENSIONS = 32
 
 
 def is_mxnet_params(path: str | Path) -> bool:
-    """Whether a local file begins like one of MXNet's."""
+    """Whether a local file begins like a parameter file of MXNet.
+
+    Args:
+        path (str or Path): The file.
+
+    Returns:
+        bool: Whether it does. False if there is no such file.
+    """
     file = Path(path).expanduser()
     if not file.is_file():
         return False
@@ -53,8 +60,8 @@ def read_mxnet_params(path: str | Path) -> dict[str, Tensor]:
         dict[str, Tensor]: The arrays by name, such as ``'arg:conv_1_weight'``, in float32.
 
     Raises:
-        UserError: Where the file is of another kind, truncated or longer than it says, or holds
-            what is no dense array of float32 or float16.
+        UserError: If the file is of another kind, truncated or longer than it declares, or holds
+            anything but dense arrays of float32 or float16.
     """
     return _Reader(Path(path).expanduser()).read()
 

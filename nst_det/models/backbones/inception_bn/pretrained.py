@@ -1,7 +1,7 @@
-"""Initializing some layers of Inception-BN from a checkpoint of the whole network."""
+"""Initializing some layers of Inception-BN from a checkpoint of the complete network."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import print_log
@@ -17,25 +17,26 @@ from nst_det.models.backbones.inception_bn.published_weights import (
 
 
 class PretrainedLayers(PretrainedInit):
-    """Loads a module's share of a checkpoint, which has to hold every weight of it.
+    """Loads the weights of a module from a checkpoint, which must hold all of them.
 
-    mmengine's ``Pretrained`` logs what it could not load and trains on with random weights; this
-    is what `InceptionSequence` puts in its place. Weights of the network's other layers are left
-    to the module that has them; those of no layer, such as a classifier's, are named in a warning.
-    The file may have this package's names, or those of published ones: see `read_published`.
+    mmengine's ``Pretrained`` logs which weights it could not load, and trains with random ones.
+    `InceptionSequence` uses this class in its place. Weights of other layers of the network are
+    not used; weights of no layer, such as those of a classifier, are named in a warning. The file
+    may have the names of this package or those of published files: see `read_published`.
 
     Args:
         checkpoint (str): Path or URL.
-        prefix (str, optional): Of the keys to read, such as ``'backbone.'``. Defaults to None.
-        map_location (str): Unused but by mmengine: weights are read onto the CPU.
+        prefix (str, optional): The prefix of the keys to read, such as ``'backbone.'``. Defaults to
+            None.
+        map_location (str): Not used: weights are read onto the CPU. mmengine passes it.
     """
 
     def __call__(self, module: nn.Module) -> None:
         """Load into an `InceptionSequence`.
 
         Raises:
-            UserError: If the file does not hold every weight of the module in its shape, or is of
-                the other variant. The module is unchanged then.
+            UserError: If the file does not hold every weight of the module in its shape, or has the
+                other variant. The module is unchanged then.
         """
         published = read_published(self.checkpoint)
         weights = published.weights
@@ -49,13 +50,13 @@ class PretrainedLayers(PretrainedInit):
         self._check_variant(module, weights)
         self._check_shapes(module, weights)
         self._report(module, weights, published)
-        share = {key: weights[key] for key in module.state_dict() if key in weights}
-        module.load_state_dict(share)
+        own = {key: weights[key] for key in module.state_dict() if key in weights}
+        module.load_state_dict(own)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 
     def _check_variant(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        # The shapes are the same in both variants, so the tail could not tell them apart by these.
+        # The shapes are the same in both variants, so the tail cannot tell which one it is.
         if not any(key.startswith('conv1.') for key in weights):
             return
         found = 'mxnet' if any(key.startswith('bn_data.') for key in weights) else 'caffe'
@@ -90,24 +91,20 @@ class PretrainedLayers(PretrainedInit):
         self, module: nn.Module, weights: Mapping[str, Tensor], published: PublishedWeights
     ) -> None:
         own = module.state_dict().keys()
-        other = [key for key in weights if key not in own]
-        foreign = [key for key in other if not _belongs(key, module.network_children)]
+        unused = [key for key in weights if key not in own]
+        foreign = [key for key in unused if key.split('.')[0] not in module.network_children]
         print_log(
-            f'{type(module).__name__} loaded {len(weights) - len(other)} weights from '
-            f'{self.checkpoint}; {len(other) - len(foreign)} are of other layers of Inception-BN',
+            f'{type(module).__name__} loaded {len(weights) - len(unused)} weights from '
+            f'{self.checkpoint}; {len(unused) - len(foreign)} are of other layers of Inception-BN',
             logger='current',
         )
         if published.family != OWN:
-            unused = ', '.join(published.classifier)
-            print_log(
-                f'{self.checkpoint} has the names of {published.family} files'
-                + (f'; its classifier stays unused: {unused}' if unused else '')
-                + (
-                    f'; {len(published.added)} convolutions in it have no bias, 0 here'
-                    * bool(published.added)
-                ),
-                logger='current',
-            )
+            line = f'{self.checkpoint} has the names of {published.family} files'
+            if published.classifier:
+                line += f'; its classifier stays unused: {", ".join(published.classifier)}'
+            if published.added:
+                line += f'; {len(published.added)} convolutions in it have no bias: it is 0 here'
+            print_log(line, logger='current')
         if foreign:
             print_log(
                 f'{len(foreign)} weights of {self.checkpoint} are of no layer of Inception-BN and '
@@ -118,17 +115,20 @@ class PretrainedLayers(PretrainedInit):
 
 
 def with_pretrained_layers(init_cfg: dict | list[dict] | None) -> list[dict]:
-    """Let `PretrainedLayers` do what a config asks of mmengine's ``Pretrained``, and do it last."""
+    """Replace ``Pretrained`` by `PretrainedLayers` in an ``init_cfg``, and put it last.
+
+    Args:
+        init_cfg (dict or list[dict], optional): The ``init_cfg``.
+
+    Returns:
+        list[dict]: The new one.
+    """
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or [])
     replaced = [
         dict(cfg, type=PretrainedLayers) if cfg['type'] in ('Pretrained', PretrainedInit) else cfg
         for cfg in cfgs
     ]
     return sorted(replaced, key=lambda cfg: cfg['type'] is PretrainedLayers)
-
-
-def _belongs(key: str, children: Collection[str]) -> bool:
-    return key.split('.')[0] in children
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

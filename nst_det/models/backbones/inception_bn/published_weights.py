@@ -1,7 +1,7 @@
-"""Inception-BN's weights as others publish them, under this package's names.
+"""Published weights of Inception-BN, translated to the names of this package.
 
-Two families are in the wild: the PyTorch files called ``bninception`` (converted from Caffe), and
-MXNet's, among them those that the authors of NST released.
+There are two families of files: PyTorch files called ``bninception`` (converted from Caffe), and
+MXNet's files, among them those that the authors of NST released.
 """
 
 import re
@@ -36,11 +36,12 @@ class PublishedWeights:
     """The weights of a file.
 
     Args:
-        family (str): Whose names the file has: ``'bninception'``, ``'mxnet'`` or ``'nst_det'``.
-        weights (dict[str, Tensor]): By this package's names, in float32.
-        classifier (list[str]): What it holds besides of a classifier, by its own names.
-        added (list[str]): What it lacks and is known to be 0: the biases of convolutions that have
-            none.
+        family (str): The family of the names in the file: ``'bninception'``, ``'mxnet'`` or
+            ``'nst_det'``.
+        weights (dict[str, Tensor]): The weights by the names of this package, in float32.
+        classifier (list[str]): The file's names of the weights of a classifier, which are not used.
+        added (list[str]): The weights that the file lacks and that must be 0: biases of
+            convolutions without one.
     """
 
     family: str
@@ -50,18 +51,17 @@ class PublishedWeights:
 
 
 def read_published(path: str) -> PublishedWeights:
-    """Read Inception-BN's weights, whoever published them.
+    """Read weights of Inception-BN from any of the published kinds of files.
 
     Args:
         path (str): A local path or URL: a PyTorch ``bninception`` file, MXNet's ``.params``, or a
-            checkpoint with this package's own names.
+            checkpoint with the names of this package.
 
     Returns:
         PublishedWeights: The weights.
 
     Raises:
-        UserError: Where the file cannot be read, or holds tensors under its family's names that
-            are no part of Inception-BN.
+        UserError: If the file cannot be read, or holds tensors that are no part of Inception-BN.
     """
     path = local_file(str(path))
     if is_mxnet_params(path):
@@ -73,19 +73,19 @@ def read_published(path: str) -> PublishedWeights:
 
 
 def published_names(family: str) -> dict[str, str]:
-    """This package's name of every tensor that a family's files may hold.
+    """List the tensors that the files of a family may hold.
 
     Args:
         family (str): ``'bninception'`` or ``'mxnet'``.
 
     Returns:
-        dict[str, str]: The own name by the published one.
+        dict[str, str]: The name in this package by the name in the file.
     """
     units = {own: names[family] for own, names in STEM_UNITS.items()}
     for block, spec in BLOCKS.items():
-        absent = {'branch_1x1': not spec.conv1x1, 'branch_pool.proj': not spec.proj}
+        channels = {'branch_1x1': spec.conv1x1, 'branch_pool.proj': spec.proj}
         for own, names in BLOCK_UNITS.items():
-            if absent.get(own):
+            if channels.get(own) == 0:
                 continue
             prefix = 'inception_' if family == 'bninception' else ''
             units[f'inception_{block}.{own}'] = f'{prefix}{block}_{names[family]}'
@@ -96,7 +96,8 @@ def published_names(family: str) -> dict[str, str]:
                 if family == 'mxnet':
                     name = _MXNET_PARTS[module][part].format(published)
                 else:
-                    name = f'{published}{"_bn" * (module == "bn")}.{part}'
+                    suffix = '_bn' if module == 'bn' else ''
+                    name = f'{published}{suffix}.{part}'
                 found[name] = f'{own}.{module}.{part}'
     if family == 'mxnet':
         found |= {
@@ -122,7 +123,7 @@ def _translate(published: Mapping[str, Tensor], path: str, family: str) -> Publi
             f'{path} holds {len(foreign)} tensors that are no part of Inception-BN as {family} '
             f'files name it, such as {foreign[0]!r}: it is of another network'
         )
-    if 'bn_data.weight' in weights:  # MXNet's fix_gamma: whatever is written there counts as 1
+    if 'bn_data.weight' in weights:  # MXNet's fix_gamma: any value in the file counts as 1
         weights['bn_data.weight'] = torch.ones_like(weights['bn_data.weight'])
     added = []
     for key in [key for key in weights if key.endswith('.conv.weight')]:
@@ -134,20 +135,20 @@ def _translate(published: Mapping[str, Tensor], path: str, family: str) -> Publi
 
 
 def _in_shape(name: str, value: Tensor) -> Tensor:
-    """Older files hold a batch norm's parameters as `(1, C)`."""
+    """Bring a tensor to `(C,)` if it is a parameter of a batch norm, `(1, C)` in older files."""
     batch_norm = '.bn.' in name or name.startswith('bn_data.')
     return value.squeeze(0) if batch_norm and value.ndim == 2 and len(value) == 1 else value
 
 
 def normalisation(weights: Mapping[str, Tensor], eps: float) -> tuple[list[float], list[float]]:
-    """What ``bn_data`` does to the colours, as a data preprocessor's mean and std.
+    """Express ``bn_data`` as mean and std of a data preprocessor.
 
     Args:
-        weights (Mapping[str, Tensor]): The weights with ``bn_data``.
-        eps (float): Its eps, 2e-5 in MXNet's files.
+        weights (Mapping[str, Tensor]): Weights with ``bn_data``.
+        eps (float): Its ε, 2e-5 in MXNet's files.
 
     Returns:
-        tuple[list[float], list[float]]: Mean and std per channel, R, G, B.
+        tuple[list[float], list[float]]: Mean and std of the channels R, G, B.
     """
     mean, var, shift = (
         weights[f'bn_data.{part}'].double() for part in ('running_mean', 'running_var', 'bias')
@@ -157,16 +158,17 @@ def normalisation(weights: Mapping[str, Tensor], eps: float) -> tuple[list[float
 
 
 def fold_normalisation(weights: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
-    """Make ``bn_data`` do nothing, for a data preprocessor that does it: see :func:`normalisation`.
+    """Make ``bn_data`` the identity, for a data preprocessor that normalises in its place.
 
-    It cannot be folded into conv1, whose zero padding comes after it.
+    See :func:`normalisation`. It cannot be folded into conv1, because the zero padding of conv1
+    comes after it.
 
     Args:
-        weights (Mapping[str, Tensor]): The weights with ``bn_data``.
-        eps (float): Its eps.
+        weights (Mapping[str, Tensor]): Weights with ``bn_data``.
+        eps (float): Its ε.
 
     Returns:
-        dict[str, Tensor]: The weights, those of ``bn_data`` replaced.
+        dict[str, Tensor]: The weights, with those of ``bn_data`` replaced.
     """
     ones = torch.ones(3)
     return dict(

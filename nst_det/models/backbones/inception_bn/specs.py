@@ -1,15 +1,15 @@
-"""Inception-BN as data: its layers, its blocks, and what the published variants differ in."""
+"""Inception-BN as tables: its layers, its blocks, and the differences of its two variants."""
 
 from typing import NamedTuple
 
 
 class Variant(NamedTuple):
-    """What differs between the families of published weights.
+    """The differences between the families of published weights.
 
     Args:
-        eps (float): Of the batch norms, unless ``norm_cfg`` says otherwise.
+        eps (float): ε of the batch norms, unless ``norm_cfg`` has another.
         input_norm (bool): Whether a batch norm, ``bn_data``, normalises the image.
-        stem_pool (dict): Arguments of the `MaxPool` behind conv1 and conv2.
+        stem_pool (dict): Arguments of the `MaxPool` after conv1 and conv2.
         block_pool (dict): Arguments of the `MaxPool` in the blocks of stride 2.
     """
 
@@ -34,12 +34,12 @@ class BlockSpec(NamedTuple):
     """The channels of one Inception block.
 
     Args:
-        conv1x1 (int): Of the 1x1 branch; 0 where the block has none.
-        conv3x3 (tuple[int, int]): Of the 3x3 branch: reduction, convolution.
-        double3x3 (tuple[int, int]): Of the double 3x3 branch: reduction, both convolutions.
-        pool (str): ``'avg'`` or ``'max'``.
-        proj (int): Of the projection behind the pool; 0 where the pooled input passes through.
-        stride (int): Of the whole block. Defaults to 1.
+        conv1x1 (int): The 1x1 branch; 0 if the block has none.
+        conv3x3 (tuple[int, int]): The 3x3 branch: reduction, convolution.
+        double3x3 (tuple[int, int]): The double 3x3 branch: reduction, both convolutions.
+        pool (str): The kind of pool, ``'avg'`` or ``'max'``.
+        proj (int): The projection after the pool; 0 if the pooled input passes through.
+        stride (int): The stride of the block. Defaults to 1.
     """
 
     conv1x1: int
@@ -73,7 +73,7 @@ STAGES = {
 }
 INPUT_NORM = 'bn_data'
 
-# What the convolutions are called: here, in ``bninception`` files and in MXNet's.
+# The names of the convolutions: here, in ``bninception`` files and in MXNet's files.
 STEM_UNITS = {
     'conv1.conv7x7': dict(bninception='conv1_7x7_s2', mxnet='1'),
     'conv2.reduce': dict(bninception='conv2_3x3_reduce', mxnet='2_red'),

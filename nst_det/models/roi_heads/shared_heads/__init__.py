@@ -1,4 +1,4 @@
-"""Shared heads: what a RoI head runs on each RoI before its box head."""
+"""Shared heads, which a RoI head runs on each RoI before its box head."""
 
 from .inception_bn_tail import InceptionBNTail
 
