@@ -20,7 +20,7 @@ from benchmarks.formulations import autograd_over_bmm, broadcast, five_products
 from benchmarks.teacher_pass import measure_teacher, teacher_table
 from benchmarks.timing import medians, peak_memory
 from benchmarks.training_step import batch, distiller, step
-from nst_det.models.losses import GaussianKernel, LinearKernel, PolynomialKernel, nst_mmd2
+from nst_det.models.losses import GaussianKernel, LinearKernel, PolynomialKernel, mmd2, nst_mmd2
 from nst_det.models.losses.mmd.gram import GramMMD2, symmetric_gram
 from nst_det.models.losses.mmd.patterns import squared_norms
 
@@ -175,9 +175,9 @@ def measure_choices(turns: int, device: str) -> list[dict]:
         y.requires_grad_()
         gram = PolynomialKernel(degree=2 if kernel == 'polynomial' else 1)
 
-        def way(mmd2, y=y):
+        def way(formulation, y=y):
             def run():
-                mmd2().mean().backward()
+                formulation().mean().backward()
                 y.grad = None
 
             return run
@@ -187,7 +187,7 @@ def measure_choices(turns: int, device: str) -> list[dict]:
                 f'{kernel} kernel, 2 × 576 × {positions}, forward and backward',
                 {
                     'Gram matrices': way(lambda x=x, y=y, gram=gram: GramMMD2.apply(x, y, gram)),
-                    other: way(lambda x=x, y=y, name=kernel: KERNELS[name].mmd2(x, y)),
+                    other: way(lambda x=x, y=y, name=kernel: mmd2(x, y, KERNELS[name])),
                 },
             )
         )

@@ -2,6 +2,7 @@ from .backbones import InceptionBN
 from .distillers import NSTDistiller
 from .losses import (
     ATLoss,
+    ConvConnector,
     FitNetLoss,
     GaussianKernel,
     KDLoss,
@@ -14,6 +15,7 @@ from .roi_heads import InceptionBNTail
 
 __all__ = [
     'ATLoss',
+    'ConvConnector',
     'FitNetLoss',
     'GaussianKernel',
     'InceptionBN',

@@ -91,7 +91,7 @@ def test_all_four_train_together_and_the_checkpoint_is_the_plain_students(
     assert saved.keys() == MODELS.build(tiny_config('student').model).state_dict().keys()
 
 
-def test_a_regressor_is_trained_and_resumed(wider_teacher):
+def test_a_connector_is_trained_and_resumed(wider_teacher):
     cfg = wider_teacher([ALL[2]])
     first = Runner.from_cfg(cfg)
     begun = {key: one.clone() for key, one in first.model.trained_losses.state_dict().items()}
@@ -107,7 +107,7 @@ def test_a_regressor_is_trained_and_resumed(wider_teacher):
 
 
 @pytest.mark.parametrize('multiplier', [{}, dict(norm_decay_mult=0.0)])
-def test_the_optimizer_has_the_regressor_and_the_student_has_it_not(wider_teacher, multiplier):
+def test_the_optimizer_has_the_connector_and_the_student_has_it_not(wider_teacher, multiplier):
     cfg = wider_teacher([ALL[2]])
     if multiplier:
         cfg.optim_wrapper.paramwise_cfg = multiplier
@@ -121,17 +121,17 @@ def test_the_optimizer_has_the_regressor_and_the_student_has_it_not(wider_teache
 
 
 @pytest.mark.parametrize('update_buffers', [False, True])
-def test_a_regressor_is_among_no_averaged_weights_either(wider_teacher, update_buffers):
+def test_a_connector_is_among_no_averaged_weights_either(wider_teacher, update_buffers):
     cfg = wider_teacher([ALL[2]])
     cfg.custom_hooks.append(dict(type='EMAHook', update_buffers=update_buffers))
     runner = train(cfg)
     saved = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=True)
     assert saved['ema_state_dict']
     for weights in ('state_dict', 'ema_state_dict'):
-        assert not [key for key in saved[weights] if 'regressor' in key or 'teacher' in key]
+        assert not [key for key in saved[weights] if 'connector' in key or 'teacher' in key]
 
 
-def test_a_regressor_casts_with_the_student_and_survives_the_conversion_of_batch_norms(
+def test_a_connector_casts_with_the_student_and_survives_the_conversion_of_batch_norms(
     wider_teacher,
 ):
     model = MODELS.build(wider_teacher([ALL[2]]).model)
@@ -140,7 +140,7 @@ def test_a_regressor_casts_with_the_student_and_survives_the_conversion_of_batch
     assert 'trained_losses' not in converted.student._modules
 
 
-def test_a_student_with_a_regressor_predicts_without_any_file_of_the_teachers(wider_teacher):
+def test_a_student_with_a_connector_predicts_without_any_file_of_the_teachers(wider_teacher):
     cfg = wider_teacher([ALL[2]])
     cfg.model.teacher = dict(config='no/such/teacher.py', checkpoint='no/such/file.pth')
     model = MODELS.build(cfg.model).eval()

@@ -18,7 +18,8 @@ def hub():
 
 def trained(teacher_channels=3):
     losses = TrainedLosses()
-    losses['loss_fitnet'] = FitNetLoss(student_channels=2, teacher_channels=teacher_channels)
+    losses['loss_fitnet'] = FitNetLoss()
+    losses['loss_fitnet'].connect(2, teacher_channels)
     return losses
 
 
@@ -49,7 +50,7 @@ def test_a_resumed_training_takes_up_what_its_checkpoint_has(hub):
         assert torch.equal(after.state_dict()[key], value)
 
 
-def test_a_checkpoint_of_another_regressor_is_refused(hub):
+def test_a_checkpoint_of_another_connector_is_refused(hub):
     trained().follow(hub)
     hub.runtime_info.update(saved(hub))
     with pytest.raises(UserError, match='resume with the config that it was started with'):

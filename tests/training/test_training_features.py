@@ -29,7 +29,7 @@ def transfers(layer: str = LAYER) -> list[dict]:
     """Every loss that reads maps, one that learns itself included."""
     tapped = [dict(student_layer=layer, teacher_layer=LAYER) for _ in range(3)]
     tapped[2]['teacher_layer'] = (
-        'backbone.inception_3b'  # of other channels, so there is a regressor
+        'backbone.inception_3b'  # of other channels, so there is a connector
     )
     losses = [
         dict(type='NSTLoss', loss_weight=50.0),
@@ -177,7 +177,7 @@ def test_clipping_scales_the_gradient_of_all_that_learns(two_stage, batches):
         start = weights(distiller)
         clip = {} if most is None else dict(clip_grad=dict(max_norm=most))
         steps.append(moved(start, train(distiller, batches[:1], dict(plain, **clip))))
-    assert any('regressor' in name for name in start)
+    assert any('connector' in name for name in start)
     torch.testing.assert_close(steps[1], steps[0] * 0.5 / steps[0].norm(), rtol=1e-3, atol=1e-6)
 
 

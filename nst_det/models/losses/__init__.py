@@ -1,13 +1,17 @@
 from .at_loss import ATLoss, attention_distance, attention_pattern
 from .base import FeatureLoss, LogitLoss, TransferLoss, loss_classes
+from .connectors import Connector, ConvConnector
 from .fitnet_loss import FitNetLoss
 from .kd_loss import KDLoss, kd_divergence
 from .mmd.kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
+from .mmd.mmd2 import mmd2
 from .mmd.patterns import selectivity_patterns
 from .nst_loss import NSTLoss, nst_mmd2
 
 __all__ = [
     'ATLoss',
+    'Connector',
+    'ConvConnector',
     'FeatureLoss',
     'FitNetLoss',
     'GaussianKernel',
@@ -22,6 +26,7 @@ __all__ = [
     'attention_pattern',
     'kd_divergence',
     'loss_classes',
+    'mmd2',
     'nst_mmd2',
     'selectivity_patterns',
 ]

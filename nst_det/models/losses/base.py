@@ -1,12 +1,15 @@
-"""The base classes of all losses: what a transfer, a chart and a table can ask of them."""
+"""The base classes of the losses: what a transfer, a chart or a table can ask of a loss."""
 
-import sys
 from typing import Literal
 
+import torch
 from mmdet.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
-from nst_det.errors import UserError
+from nst_det.config.options import build_part
+from nst_det.config.validators import check_number
+from nst_det.models.losses.connectors import Connector
+from nst_det.models.losses.match_features import match_features
 
 
 class TransferLoss(nn.Module):
@@ -15,8 +18,7 @@ class TransferLoss(nn.Module):
     A loss of your own subclasses :class:`FeatureLoss` or :class:`LogitLoss`.
 
     Attributes:
-        compares (str): ``'features'``: two feature maps; ``'logits'``: the class scores of two
-            heads, before softmax or sigmoid.
+        compares (str): ``'features'``: two feature maps. ``'logits'``: the logits of two heads.
         method (str): The short name of the method. The key of the loss is ``loss_<method>_…``.
         measure (str): The log key of the value without its weight is ``<measure>_…``.
         title (str): The title of a chart of that value.
@@ -41,7 +43,7 @@ class TransferLoss(nn.Module):
 
     def __init__(self, loss_weight: float) -> None:
         super().__init__()
-        self.loss_weight = self._number('loss_weight', loss_weight)
+        self.loss_weight = check_number('loss_weight', loss_weight, minimum=0)
 
     @property
     def needs_channels(self) -> bool:
@@ -52,20 +54,9 @@ class TransferLoss(nn.Module):
         """Build what depends on the channel counts. By default there is nothing to build.
 
         Args:
-            student_channels (int): C_S, of the feature map of the student.
-            teacher_channels (int): C_T, of the feature map of the teacher.
+            student_channels (int): C_S, the channels of the student's feature map.
+            teacher_channels (int): C_T, the channels of the teacher's feature map.
         """
-
-    def _number(self, option: str, value: float, above: float | None = None) -> float:
-        """Check an option that has to be a finite number of at least 0, or above a bound."""
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        in_range = number and (value >= 0 if above is None else value > above)
-        if not (in_range and value <= sys.float_info.max):
-            wanted = 'of at least 0' if above is None else f'greater than {above:g}'
-            raise UserError(
-                f'{type(self).__name__}: {option} is {value!r}, expected a number {wanted}'
-            )
-        return value
 
     def extra_repr(self) -> str:
         return f'loss_weight={self.loss_weight}'
@@ -74,23 +65,85 @@ class TransferLoss(nn.Module):
 class FeatureLoss(TransferLoss):
     """A loss between a feature map of the student and one of the teacher.
 
-    A loss of your own subclasses this, sets ``method`` and ``measure``, registers itself into
-    ``mmdet.registry.MODELS`` and implements ``forward(student, teacher, mask=None)``: feature maps
-    `(N, C_S, H, W)` and `(N, C_T, H', W')` and the positions that count, `(N, 1, H, W)`, bool; it
-    returns a scalar.
+    A loss of your own subclasses this, sets ``method`` and ``measure``, implements
+    :meth:`distance` and registers itself into ``mmdet.registry.MODELS``.
+
+    Args:
+        loss_weight (float): The weight of the loss, at least 0.
+        connector (dict or Connector, optional): Converts the student's feature map before it is
+            compared, such as ``dict(type='ConvConnector')``. It is trained with the student, and
+            resumed with its training, but is not in the student's checkpoint. Defaults to None.
+
+    Raises:
+        UserError: If an option is wrong.
     """
 
     compares = 'features'
 
+    def __init__(self, loss_weight: float, connector: dict | Connector | None = None) -> None:
+        super().__init__(loss_weight)
+        self.connector: Connector | None = None
+        if connector is not None:
+            self.connector = build_part(connector, Connector, 'connector')
+
+    @property
+    def needs_channels(self) -> bool:
+        return self.connector is not None and self.connector.needs_channels
+
+    def connect(self, student_channels: int, teacher_channels: int) -> None:
+        if self.connector is not None:
+            self.connector.connect(student_channels, teacher_channels)
+
+    def forward(self, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Compute the weighted mean over the images of :meth:`distance`.
+
+        It is computed in float32 (float64 for such inputs), also inside autocast.
+
+        Args:
+            student (Tensor): The student's feature map, `(N, C_S, H, W)`.
+            teacher (Tensor): The teacher's feature map, `(N, C_T, H', W')`; interpolated to H × W
+                if its size differs.
+            mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool. Defaults to
+                None, all of them.
+
+        Returns:
+            Tensor: The loss, a scalar.
+
+        Raises:
+            UserError: If the connector is not made for these feature maps.
+            ValueError: If a feature map is not 4-dimensional or the batch sizes differ.
+        """
+        with torch.autocast(student.device.type, enabled=False):
+            student, teacher = match_features(student, teacher, mask)
+            if self.connector is not None:
+                student = self.connector(student, teacher.shape[1])
+                if mask is not None:  # a bias makes other values of the zeros outside the mask
+                    student = student.masked_fill(~mask, 0)
+            distance = self.distance(student, teacher, mask)
+        return self.loss_weight * self.coefficient * distance.mean()
+
+    def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+        """Compute what the loss measures, without its weight.
+
+        Args:
+            student (Tensor): The student's feature map, after the connector, `(N, C_S, H, W)`; 0
+                outside the mask.
+            teacher (Tensor): The teacher's feature map, `(N, C_T, H, W)`, of the same type; 0
+                outside the mask.
+            mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool; None for all.
+
+        Returns:
+            Tensor: The value of each image, `(N,)`.
+        """
+        raise NotImplementedError
+
 
 class LogitLoss(TransferLoss):
-    """A loss between the class scores of the student and of the teacher.
+    """A loss between the logits of the student and those of the teacher.
 
-    A loss of your own subclasses this, sets ``method`` and ``measure``, registers itself into
-    ``mmdet.registry.MODELS`` and implements ``forward(student, teacher, sigmoid, regions=None)``:
-    class scores `(R, K)` of the same R regions before softmax or sigmoid, whether each class has
-    its own sigmoid, and what the sum over the regions is divided by (R by default); it returns a
-    scalar.
+    A loss of your own subclasses this, sets ``method`` and ``measure``, implements
+    ``forward(student, teacher, sigmoid, regions=None)`` as :meth:`KDLoss.forward` and registers
+    itself into ``mmdet.registry.MODELS``.
     """
 
     compares = 'logits'

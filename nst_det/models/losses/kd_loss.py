@@ -1,28 +1,29 @@
-"""The loss of knowledge distillation by softened class scores."""
+"""The loss of knowledge distillation by softened logits."""
 
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from nst_det.config.validators import check_number
 from nst_det.models.losses.base import LogitLoss
 
 
 def kd_divergence(
     student: Tensor, teacher: Tensor, temperature: float = 1.0, sigmoid: bool = False
 ) -> Tensor:
-    """Kullback–Leibler divergence of the student's softened classification from the teacher's.
+    """Compute the KL divergence between the softened classifications of teacher and student.
 
     T² · KL(p(teacher / T) ‖ p(student / T)) with p the softmax over the classes (Hinton et al.
-    2015, https://arxiv.org/abs/1503.02531, section 2; its cross-entropy differs by a constant), or,
-    where each class has a sigmoid of its own, the sum over the classes of the divergences of these
-    two-way choices.
+    2015, https://arxiv.org/abs/1503.02531, section 2; its cross-entropy differs by a constant). If
+    each class has its own sigmoid, it is the sum over the classes of the divergences between these
+    two-way classifications.
 
     Args:
-        student (Tensor): The student's class scores before softmax or sigmoid, `(R, K)`.
-        teacher (Tensor): The teacher's, `(R, K)`.
+        student (Tensor): The student's logits, `(R, K)`.
+        teacher (Tensor): The teacher's logits, `(R, K)`.
         temperature (float): T, greater than 0. Defaults to 1.0.
-        sigmoid (bool): Whether each class has a sigmoid of its own. Defaults to False.
+        sigmoid (bool): Whether each class has its own sigmoid. Defaults to False.
 
     Returns:
         Tensor: The divergence of each row, `(R,)`, at least 0 (to rounding).
@@ -47,20 +48,20 @@ class KDLoss(LogitLoss):
 
     .. math:: L = λ \, T^2 \cdot \frac{1}{R} \sum_r \mathrm{KL}(p_T^r ‖ p_S^r)
 
-    over the classification of R regions: the RoI head's, on the student's own sampled RoIs, or a
-    one-stage head's at every position inside the images. There most positions are background, so
-    the sum is divided by the number of objects' positions that the teacher expects (at least 1), as
-    detection losses divide by that of positives.
+    over the classification of R regions: by a RoI head, the student's sampled RoIs; by a one-stage
+    head, every position inside the images. Most of those positions are background, so there the sum
+    is divided by the number of positions on objects that the teacher expects (at least 1), as
+    detection losses divide by the number of positives.
 
     With the T² inside, ``loss_weight=1`` at T = 4 is the weight of 16 that classification papers
-    write before the bare cross-entropy.
+    write before the plain cross-entropy.
 
     Args:
         loss_weight (float): λ, at least 0. Defaults to 1.0.
         temperature (float): T, greater than 0. Defaults to 4.0.
 
     Raises:
-        UserError: Where an option is out of range.
+        UserError: If an option is out of range.
     """
 
     method = 'kd'
@@ -71,7 +72,7 @@ class KDLoss(LogitLoss):
 
     def __init__(self, loss_weight: float = 1.0, temperature: float = 4.0) -> None:
         super().__init__(loss_weight)
-        self.temperature = self._number('temperature', temperature, above=0)
+        self.temperature = check_number('temperature', temperature, above=0)
 
     def forward(
         self,
@@ -80,14 +81,13 @@ class KDLoss(LogitLoss):
         sigmoid: bool = False,
         regions: Tensor | float | None = None,
     ) -> Tensor:
-        """λ times the sum of the rows' :func:`kd_divergence`, divided.
+        """Compute λ times the sum of the rows' :func:`kd_divergence`, over a divisor.
 
         Args:
-            student (Tensor): The student's class scores before softmax or sigmoid, `(R, K)`.
-            teacher (Tensor): The teacher's, `(R, K)`.
-            sigmoid (bool): Whether each class has a sigmoid of its own. Defaults to False.
-            regions (Tensor or float, optional): What the sum is divided by. Defaults to None: R,
-                or 1 where there is none.
+            student (Tensor): The student's logits, `(R, K)`.
+            teacher (Tensor): The teacher's logits, `(R, K)`.
+            sigmoid (bool): Whether each class has its own sigmoid. Defaults to False.
+            regions (Tensor or float, optional): The divisor. Defaults to None: R, at least 1.
 
         Returns:
             Tensor: The loss, a scalar.

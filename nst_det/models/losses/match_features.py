@@ -1,4 +1,4 @@
-"""Making a student's and a teacher's map comparable."""
+"""Bringing the feature maps of a student and of a teacher to one type and one size."""
 
 import torch
 import torch.nn.functional as F
@@ -8,26 +8,26 @@ from torch import Tensor
 def match_features(
     student: Tensor, teacher: Tensor, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Bring two maps to one type and one size, and to zero where they do not count.
+    """Bring two feature maps to one type and one size, and to zero where they do not count.
 
     Args:
-        student (Tensor): The student's map, `(N, C_S, H, W)`.
-        teacher (Tensor): The teacher's map, `(N, C_T, H', W')`. Brought to H × W (bilinear,
-            ``align_corners=False``) where its size differs.
+        student (Tensor): The student's feature map, `(N, C_S, H, W)`.
+        teacher (Tensor): The teacher's feature map, `(N, C_T, H', W')`. If its size differs, it is
+            interpolated to H × W (bilinear, ``align_corners=False``).
         mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool. Defaults to None,
             all of them.
 
     Returns:
-        tuple[Tensor, Tensor]: Both maps in float32 (float64 where given that), `(N, C_S, H, W)` and
-        `(N, C_T, H, W)`.
+        tuple[Tensor, Tensor]: Both feature maps in float32 (float64 if one of them is),
+        `(N, C_S, H, W)` and `(N, C_T, H, W)`.
 
     Raises:
-        ValueError: Where a map is not 4-dimensional or the batch sizes differ.
+        ValueError: If a feature map is not 4-dimensional or the batch sizes differ.
     """
     if student.ndim != 4 or teacher.ndim != 4 or len(student) != len(teacher):
         raise ValueError(
-            'a transfer compares two maps (N, C, H, W) of one batch, got shapes '
-            f'{tuple(student.shape)} of the student and {tuple(teacher.shape)} of the teacher'
+            'a loss compares two feature maps (N, C, H, W) of one batch, got the shapes '
+            f'{tuple(student.shape)} (student) and {tuple(teacher.shape)} (teacher)'
         )
     dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
     student, teacher = student.to(dtype), teacher.to(dtype)

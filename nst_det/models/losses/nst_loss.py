@@ -6,36 +6,37 @@ from torch import Tensor
 
 from nst_det.config.options import build_part
 from nst_det.models.losses.base import FeatureLoss
+from nst_det.models.losses.connectors import Connector
 from nst_det.models.losses.match_features import match_features
 from nst_det.models.losses.mmd.kernels import Kernel
+from nst_det.models.losses.mmd.mmd2 import mmd2
 
 
 def nst_mmd2(
     student: Tensor, teacher: Tensor, kernel: Kernel, mask: Tensor | None = None
 ) -> Tensor:
-    """Squared MMD between the selectivity patterns of two feature maps (NST, eq. 4).
+    """Compute MMD² between the selectivity patterns of two feature maps (NST, eq. 4).
 
-    Computed in float32 (float64 where given that) whatever autocast says, because MMD² is a small
-    difference of nearly equal means.
+    It is computed in float32 (float64 for such inputs), also inside autocast, because MMD² is a
+    small difference of nearly equal means.
 
     Args:
-        student (Tensor): The student's map, `(N, C_S, H, W)`.
-        teacher (Tensor): The teacher's map, `(N, C_T, H', W')`. Brought to H × W (bilinear,
-            ``align_corners=False``) where its size differs.
+        student (Tensor): The student's feature map, `(N, C_S, H, W)`.
+        teacher (Tensor): The teacher's feature map, `(N, C_T, H', W')`. If its size differs, it is
+            interpolated to H × W (bilinear, ``align_corners=False``).
         kernel (Kernel): The kernel.
-        mask (Tensor, optional): Where the patterns are made of, `(N, 1, H, W)`, bool; the other
-            positions count for nothing. Defaults to None, everywhere.
+        mask (Tensor, optional): The positions that the patterns consist of, `(N, 1, H, W)`, bool.
+            Defaults to None, all of them.
 
     Returns:
         Tensor: MMD² of each image, `(N,)`.
 
     Raises:
-        ValueError: Where a map is not 4-dimensional or the batch sizes differ.
+        ValueError: If a feature map is not 4-dimensional or the batch sizes differ.
     """
     with torch.autocast(student.device.type, enabled=False):
-        # A zero adds nothing to a norm or an inner product.
         student, teacher = match_features(student, teacher, mask)
-        return kernel.mmd2(teacher.flatten(2), student.flatten(2))
+        return mmd2(teacher.flatten(2), student.flatten(2), kernel)
 
 
 @MODELS.register_module()
@@ -47,44 +48,40 @@ class NSTLoss(FeatureLoss):
     the paper's eq. 5 with its ½, so ``loss_weight`` *is* the paper's λ. Public re-implementations
     that put a weight of 50 directly on MMD² use what is ``loss_weight=100`` here.
 
-    Channel counts may differ between teacher and student; no adapter layer is needed.
+    The channel counts of teacher and student may differ; no connector is needed.
 
     Args:
         loss_weight (float): λ, at least 0. Defaults to 50.0.
-        kernel (dict or Kernel): ``LinearKernel``, ``PolynomialKernel``, ``GaussianKernel`` or one
-            of your own. Defaults to ``dict(type='PolynomialKernel', degree=2, offset=0.0)``, the
-            paper's best.
+        kernel (dict or Kernel): ``LinearKernel``, ``PolynomialKernel``, ``GaussianKernel`` or a
+            kernel of your own. Defaults to ``dict(type='PolynomialKernel', degree=2, offset=0.0)``,
+            the best one in the paper.
+        connector (dict or Connector, optional): Converts the student's feature map first, such as
+            ``dict(type='ConvConnector')``. Defaults to None.
 
     Raises:
-        UserError: Where λ or a kernel's parameter is out of range, or the kernel is not known.
+        UserError: If an option is wrong.
     """
 
     method = 'nst'
     measure = 'mmd2'
     title = 'MMD² to the teacher (NST)'
     unit = 'MMD²'
-    meaning = 'Lower: the selectivity patterns of the student are closer to those of the teacher.'
+    meaning = 'Lower: the student’s selectivity patterns are closer to the teacher’s.'
     coefficient = 0.5
 
-    def __init__(self, loss_weight: float = 50.0, kernel: dict | Kernel | None = None) -> None:
-        super().__init__(loss_weight)
-        self.kernel = build_part(
-            dict(type='PolynomialKernel') if kernel is None else kernel, Kernel, 'kernel'
-        )
+    def __init__(
+        self,
+        loss_weight: float = 50.0,
+        kernel: dict | Kernel | None = None,
+        connector: dict | Connector | None = None,
+    ) -> None:
+        super().__init__(loss_weight, connector)
+        kernel = dict(type='PolynomialKernel') if kernel is None else kernel
+        self.kernel = build_part(kernel, Kernel, 'kernel')
 
-    def forward(self, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
-        """λ/2 times the mean over the images of MMD².
-
-        Args:
-            student (Tensor): The student's map, `(N, C_S, H, W)`.
-            teacher (Tensor): The teacher's map, `(N, C_T, H', W')`.
-            mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool. Defaults to
-                None, all of them.
-
-        Returns:
-            Tensor: The loss, a scalar.
-        """
-        return self.loss_weight / 2 * nst_mmd2(student, teacher, self.kernel, mask).mean()
+    def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+        """Compute MMD². A zero outside the mask adds nothing to a norm or an inner product."""
+        return mmd2(teacher.flatten(2), student.flatten(2), self.kernel)
 
     def extra_repr(self) -> str:
         return f'{super().extra_repr()}, kernel={type(self.kernel).__name__}'

@@ -36,7 +36,15 @@ map_losses = st.one_of(
     ),
     st.fixed_dictionaries(
         dict(
-            type=st.just('FitNetLoss'), student_channels=st.just(72), teacher_channels=st.just(72)
+            type=st.just('FitNetLoss'),
+            connector=st.fixed_dictionaries(
+                dict(
+                    type=st.just('ConvConnector'),
+                    student_channels=st.just(72),
+                    teacher_channels=st.just(72),
+                ),
+                optional=dict(kernel_size=st.just(3), always=st.booleans()),
+            ),
         ),
         optional=dict(loss_weight=numbers),
     ),

@@ -1,6 +1,5 @@
-"""The kernels of NST: what it means for two selectivity patterns to be alike."""
+"""The kernels of NST: the similarity of two selectivity patterns."""
 
-import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -8,19 +7,26 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from nst_det.errors import UserError
-from nst_det.models.losses.mmd.dual import DualMMD2
-from nst_det.models.losses.mmd.gram import GramMMD2
-from nst_det.models.losses.mmd.mean import MeanMMD2
+from nst_det.config.validators import check_integer, check_number
 
 
 class Kernel(ABC):
-    """A kernel k(x, y) that is a function of the patterns' inner products alone.
+    """A kernel k(x, y) that depends on the patterns through their inner products alone.
 
     So it works elementwise on a Gram matrix, and nothing larger than C × C is ever built. A kernel
     of your own subclasses this, implements :meth:`values` and registers itself into
     ``mmdet.registry.MODELS``.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let autograd differentiate ``values`` if a subclass overrides it without its derivative.
+
+        The inherited ``derivative`` would belong to the ``values`` of the parent.
+        """
+        super().__init_subclass__(**kwargs)
+        owners = [base for base in cls.__mro__ if vars(base).keys() & {'values', 'derivative'}]
+        if 'derivative' not in vars(owners[0]):
+            cls.derivative = Kernel.derivative  # type: ignore[method-assign]
 
     @abstractmethod
     def values(self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None) -> Tensor:
@@ -29,7 +35,7 @@ class Kernel(ABC):
         Args:
             gram (Tensor): The inner products xᵀy, `(N, C_x, C_y)`.
             sq_x (Tensor): The squared norms of the patterns x (1, or 0 if dead), `(N, C_x, 1)`.
-            sq_y (Tensor): Likewise of y, `(N, 1, C_y)`.
+            sq_y (Tensor): The squared norms of the patterns y, `(N, 1, C_y)`.
             bandwidth (Tensor, optional): What :meth:`bandwidth` returned.
 
         Returns:
@@ -37,9 +43,16 @@ class Kernel(ABC):
         """
 
     def bandwidth(self, gram: Tensor, sq_x: Tensor, sq_y: Tensor) -> Tensor | None:
-        """The kernel's data-dependent constant, from the teacher–student pairs of each image.
+        """Compute a constant of the kernel from the teacher–student pairs of each image.
 
-        Takes what :meth:`values` takes. None, the default, is for kernels that have none.
+        Args:
+            gram (Tensor): The inner products xᵀy, `(N, C_x, C_y)`.
+            sq_x (Tensor): The squared norms of the patterns x, `(N, C_x, 1)`.
+            sq_y (Tensor): The squared norms of the patterns y, `(N, 1, C_y)`.
+
+        Returns:
+            Tensor, optional: The constant of each image, `(N, 1, 1)`; None, the default, for a
+            kernel without one.
         """
         return None
 
@@ -51,51 +64,37 @@ class Kernel(ABC):
         bandwidth: Tensor | None,
         values: Tensor,
     ) -> Tensor:
-        """The kernel's derivative by each inner product, the norms held fixed.
+        """Differentiate the kernel by each inner product, with the norms held fixed.
 
-        A kernel of your own need not implement it: autograd finds it out of :meth:`values`.
+        A kernel of your own need not implement it: by default autograd differentiates
+        :meth:`values`.
 
-        Takes what :meth:`values` takes, and what that gave, which may be overwritten.
+        Args:
+            gram (Tensor): The inner products xᵀy, `(N, C_x, C_y)`.
+            sq_x (Tensor): The squared norms of the patterns x, `(N, C_x, 1)`.
+            sq_y (Tensor): The squared norms of the patterns y, `(N, 1, C_y)`.
+            bandwidth (Tensor, optional): What :meth:`bandwidth` returned.
+            values (Tensor): What :meth:`values` returned; it may be overwritten.
 
         Returns:
-            Tensor: ∂k/∂(xᵀy), `(N, C_x, C_y)`, a tensor of its own.
+            Tensor: ∂k/∂(xᵀy), `(N, C_x, C_y)`; the caller may overwrite it.
         """
         with torch.enable_grad():
             leaf = gram.detach().requires_grad_()
             (derivative,) = torch.autograd.grad(
                 self.values(leaf, sq_x, sq_y, bandwidth).sum(), leaf
             )
-        return derivative.contiguous()  # that of a sum is one number, expanded
-
-    def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
-        """Squared maximum mean discrepancy between two sets of patterns (NST, eq. 4).
-
-        Differentiable once in both.
-
-        Args:
-            x (Tensor): One set of channels, not normalised, `(N, C_x, HW)`.
-            y (Tensor): The other, `(N, C_y, HW)`; C_y may differ from C_x.
-
-        Returns:
-            Tensor: MMD² of each image, `(N,)`, zero where the two sets are equal.
-        """
-        return GramMMD2.apply(x, y, self)
+        return derivative.contiguous()  # the derivative of a sum is one expanded number
 
 
 @MODELS.register_module()
 class LinearKernel(Kernel):
-    """k(x, y) = xᵀy (NST, section 3.3).
-
-    MMD² is then the squared distance of the two mean patterns, which takes O(C·HW).
-    """
+    """k(x, y) = xᵀy (NST, section 3.3)."""
 
     def values(
         self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None = None
     ) -> Tensor:
         return gram
-
-    def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
-        return MeanMMD2.apply(x, y)
 
 
 @MODELS.register_module()
@@ -103,26 +102,16 @@ class PolynomialKernel(Kernel):
     """k(x, y) = (xᵀy + c)^d (NST, section 3.3).
 
     Args:
-        degree (int): d, at least 1. Defaults to 2, the paper's.
-        offset (float): c, at least 0. Defaults to 0.0, the paper's.
+        degree (int): d, at least 1. Defaults to 2, as in the paper.
+        offset (float): c, at least 0. Defaults to 0.0, as in the paper.
 
     Raises:
-        UserError: Where a parameter is out of its range.
+        UserError: If a parameter is out of its range.
     """
 
     def __init__(self, degree: int = 2, offset: float = 0.0) -> None:
-        if isinstance(degree, bool) or not isinstance(degree, int) or degree < 1:
-            raise UserError(
-                f'PolynomialKernel: degree is {degree!r}, expected a whole number of at least 1 '
-                '(the paper uses 2)'
-            )
-        if not _is_number(offset) or offset < 0:
-            raise UserError(
-                f'PolynomialKernel: offset is {offset!r}, expected a number of at least 0 '
-                '(the paper uses 0)'
-            )
-        self.degree = degree
-        self.offset = offset
+        self.degree = check_integer('degree', degree, minimum=1, hint=' (the paper uses 2)')
+        self.offset = check_number('offset', offset, minimum=0, hint=' (the paper uses 0)')
 
     def values(
         self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None = None
@@ -140,39 +129,31 @@ class PolynomialKernel(Kernel):
         base = torch.add(gram, self.offset, out=values)
         return base.pow_(self.degree - 1).mul_(self.degree)
 
-    def mmd2(self, x: Tensor, y: Tensor) -> Tensor:
-        square = self.degree == 2 and self.offset == 0
-        if square and x.shape[2] < min(x.shape[1], y.shape[1]):
-            return DualMMD2.apply(x, y)
-        return super().mmd2(x, y)
-
 
 @MODELS.register_module()
 class GaussianKernel(Kernel):
     """k(x, y) = exp(−‖x − y‖² / (2σ²)) (NST, section 3.3).
 
     Args:
-        sigma_squared (float, optional): σ², greater than 0. Defaults to None, the paper's choice:
-            the mean squared distance of an image's teacher–student pairs, taken as a constant
-            (no gradient flows through it) and shared by the three terms of MMD².
+        sigma_squared (float, optional): σ², greater than 0. Defaults to None, as in the paper: the
+            mean squared distance of an image's teacher–student pairs, taken as a constant (no
+            gradient flows through it) and shared by the three terms of MMD².
 
     Raises:
-        UserError: Where σ² is not greater than 0.
+        UserError: If σ² is not greater than 0.
     """
 
     def __init__(self, sigma_squared: float | None = None) -> None:
-        if sigma_squared is not None and (not _is_number(sigma_squared) or sigma_squared <= 0):
-            raise UserError(
-                f'GaussianKernel: sigma_squared is {sigma_squared!r}, expected a number greater '
-                'than 0, or None for the mean squared distance of the pairs'
-            )
+        if sigma_squared is not None:
+            hint = ', or None for the mean squared distance of the pairs'
+            check_number('sigma_squared', sigma_squared, above=0, hint=hint)
         self.sigma_squared = sigma_squared
 
     def bandwidth(self, gram: Tensor, sq_x: Tensor, sq_y: Tensor) -> Tensor:
         if self.sigma_squared is not None:
             return gram.new_full((1, 1, 1), self.sigma_squared)
         mean = (sq_x + sq_y - 2 * gram).mean((1, 2), keepdim=True)
-        # Where all patterns are one and the same, every distance is 0 and any σ² gives k = 1.
+        # If all patterns are the same, every distance is 0 and any σ² gives k = 1.
         return torch.where(mean > torch.finfo(mean.dtype).eps, mean, torch.ones_like(mean))
 
     def values(self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None) -> Tensor:
@@ -187,8 +168,3 @@ class GaussianKernel(Kernel):
         values: Tensor,
     ) -> Tensor:
         return values.div_(bandwidth)
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max

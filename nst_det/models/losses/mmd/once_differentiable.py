@@ -1,4 +1,4 @@
-"""Saying that an analytic gradient has no gradient itself."""
+"""A decorator for a gradient that is computed by formula and has no gradient itself."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,26 +9,27 @@ from torch import Tensor
 
 
 def once_differentiable(backward: Callable) -> Callable:
-    """Let an autograd function's backward pass refuse to be differentiated.
+    """Make the backward pass of an autograd function refuse a second derivative.
 
-    torch's own ``once_differentiable`` gives zeros where only the inputs, and not the gradient that
-    comes from above, are to be differentiated again.
+    ``torch.autograd.function.once_differentiable`` gives zeros instead of an error if only the
+    inputs, and not the upstream gradient, are to be differentiated again.
 
     Args:
         backward (Callable): The static method ``backward(ctx, upstream)``.
 
-    Raises:
-        RuntimeError: In the backward pass, where ``create_graph=True`` asks for more.
+    Returns:
+        Callable: The method, run without autocast. It raises a `RuntimeError` if it is called with
+        ``create_graph=True``.
     """
 
     @wraps(backward)
-    def once(ctx: Any, upstream: Tensor) -> Any:
+    def wrapper(ctx: Any, upstream: Tensor) -> Any:
         if torch.is_grad_enabled():
             raise RuntimeError(
-                'the loss of NST can be differentiated once: its backward pass was run with '
-                'create_graph=True, which asks for a second derivative'
+                'NSTLoss can be differentiated only once with this kernel: its backward pass was '
+                'run with create_graph=True, which asks for a second derivative'
             )
         with torch.autocast(upstream.device.type, enabled=False):
             return backward(ctx, upstream)
 
-    return once
+    return wrapper

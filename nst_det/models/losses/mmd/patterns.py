@@ -9,25 +9,25 @@ NORM_FLOOR = 1e-6
 def selectivity_patterns(feature_map: Tensor) -> Tensor:
     """Turn every channel of a feature map into its neuron selectivity pattern.
 
-    A pattern is the channel's activations as one vector, divided by its L2 norm. A dead channel
-    (all zeros) has the pattern 0, and passes back the gradient 0. A norm below 1e-6 counts as 1e-6:
-    the gradient grows as the norm shrinks, and that of a channel all but dead would drown the rest.
+    A pattern is the vector of a channel's activations, divided by its L2 norm. A dead channel (all
+    zeros) has the pattern 0 and the gradient 0. A norm below 1e-6 counts as 1e-6: the gradient
+    grows as the norm shrinks, and the gradient of an almost dead channel would exceed all others.
 
     Args:
-        feature_map (Tensor): `(N, C, H, W)`.
+        feature_map (Tensor): `(N, C, H, W)` or `(N, C, H·W)`.
 
     Returns:
         Tensor: The patterns, `(N, C, H·W)`.
     """
     rows = feature_map.flatten(2)
-    return rows * pattern_scale(rows.square().sum(2, keepdim=True))
+    return rows * pattern_scale(squared_norms(rows)).unsqueeze(2)
 
 
 def squared_norms(rows: Tensor) -> Tensor:
-    """The channels' squared L2 norms, without a squared copy of them.
+    """Compute the squared L2 norms of channels, without a squared copy of them.
 
     Args:
-        rows (Tensor): `(N, C, HW)`.
+        rows (Tensor): The channels, one a row, `(N, C, H·W)`.
 
     Returns:
         Tensor: `(N, C)`.
@@ -36,27 +36,27 @@ def squared_norms(rows: Tensor) -> Tensor:
 
 
 def pattern_scale(squared_norm: Tensor) -> Tensor:
-    """What a channel is multiplied by to become its pattern.
+    """Compute the factors that turn channels into patterns.
 
     Args:
-        squared_norm (Tensor): The channels' squared L2 norms, of any shape.
+        squared_norm (Tensor): The squared L2 norms of the channels, of any shape.
 
     Returns:
-        Tensor: One over the norm, at most 1e6, and 0 for a dead channel.
+        Tensor: One over the norm, at most 1e6, and 0 for a dead channel; of the same shape.
     """
     scale = squared_norm.clamp(min=NORM_FLOOR**2).rsqrt()
     return torch.where(squared_norm > 0, scale, torch.zeros_like(scale))
 
 
 def project(coefficient: Tensor, squared_norm: Tensor) -> Tensor:
-    """The part of a pattern's gradient along the pattern itself that its normalisation takes away.
+    """Compute the part of a gradient that the normalisation of a pattern removes.
 
-    d/dx f(x/‖x‖) = (g − (g·p) p) / ‖x‖ with p = x/‖x‖ and g the gradient at p. Below the floor the
-    scale does not depend on x, and nothing is taken away.
+    With p = x/‖x‖ and g the gradient at p: d/dx f(x/‖x‖) = (g − (g·p) p) / ‖x‖. Below the floor the
+    factor does not depend on x, and nothing is removed.
 
     Args:
         coefficient (Tensor): g·p of each channel.
-        squared_norm (Tensor): The channels' squared norms, of the same shape.
+        squared_norm (Tensor): The squared L2 norms of the channels, of the same shape.
 
     Returns:
         Tensor: g·p, or 0 below the floor.
