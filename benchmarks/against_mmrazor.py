@@ -28,7 +28,7 @@ from benchmarks.timing import medians
 from benchmarks.training_step import CONFIG, batch
 from nst_det.cli import user_errors
 from nst_det.config.load import load_config
-from nst_det.engine.hooks.channels_last_hook import lay_out_channels_last
+from nst_det.engine.hooks.channels_last_hook import store_channels_last
 from nst_det.errors import UserError
 from nst_det.models.losses import PolynomialKernel, nst_mmd2
 
@@ -117,7 +117,7 @@ def stepper(model: BaseModel, data: dict, device: str, channels_last: bool = Fal
     model.init_weights()
     model.to(device)
     if channels_last:
-        lay_out_channels_last(model)
+        store_channels_last(model)
     model.train()
     weights = [one for one in model.parameters() if one.requires_grad]
     optimizer = OptimWrapper(torch.optim.SGD(weights, lr=1e-4, momentum=0.9))

@@ -142,7 +142,7 @@ class SpoilEachGradient(SpoilGradient):
 def test_a_scaler_that_leaves_out_every_step_stops_the_training(
     tiny_config, amp_on_cpu, monkeypatch, scale
 ):
-    monkeypatch.setattr(finite_loss_hook, 'MOST_LEFT_OUT', 3)
+    monkeypatch.setattr(finite_loss_hook, 'MAX_SCALER_SKIPS', 3)
     runner = mixed_precision(tiny_config('student'), scale)
     runner.register_hook(SpoilEachGradient())
     with pytest.raises(UserError, match='not finite at iteration 3, as in the 2 steps before'):

@@ -13,9 +13,6 @@ from locations import ROOT
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
-from nst_det.engine.runner.check_strategy import check_parallel
-from nst_det.errors import UserError
-
 LAYER = 'backbone.inception_4b'
 TRANSFERS = [
     dict(layer=LAYER, loss=dict(type='NSTLoss', loss_weight=5.0)),
@@ -179,19 +176,3 @@ def test_slurm_is_asked_for_one_process_a_gpu(tmp_path):
         assert option in said
     assert said.rstrip().endswith('tools/train.py config.py --launcher slurm --work-dir run')
     assert '--gres=gpu:4 ' in start(GPUS='4').stdout
-
-
-@pytest.mark.parametrize(
-    'change',
-    [
-        dict(runner_type='FlexibleRunner', strategy=dict(type='FSDPStrategy')),
-        dict(runner_type='FlexibleRunner', strategy=dict(type='DeepSpeedStrategy')),
-        dict(model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')),
-    ],
-    ids=lambda change: list(change.values())[-1]['type'],
-)
-def test_sharding_a_distiller_is_refused(tiny_distiller, tiny_config, change):
-    with pytest.raises(UserError, match=r'under which NSTDistiller does not train: leave'):
-        check_parallel(tiny_distiller(**change))
-    check_parallel(tiny_config('student', **change))
-    check_parallel(tiny_distiller(strategy=dict(type='DDPStrategy')))

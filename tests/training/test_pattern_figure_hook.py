@@ -8,7 +8,6 @@ import torch
 from mmengine.runner import Runner
 from PIL import Image
 
-from nst_det.engine import PatternFigureHook
 from nst_det.errors import UserError
 
 TRANSFER = 'backbone_inception_4b'
@@ -83,12 +82,6 @@ def test_wandb_shows_them_too_without_a_network(train, monkeypatch):
         assert str(last[name]).encode() in file.read_bytes()
     (picture,) = folder.glob('files/media/images/patterns_backbone.inception_4b_*.png')
     assert Image.open(picture).width > 800
-
-
-@pytest.mark.parametrize('interval', [0, -1, 2.5, True, 'often'])
-def test_an_interval_that_is_none_is_refused(interval):
-    with pytest.raises(UserError, match='expected a whole number of at least 1'):
-        PatternFigureHook(interval=interval)
 
 
 def test_a_plain_detector_has_no_patterns_to_show(tiny_config):

@@ -5,7 +5,6 @@ import math
 import pytest
 from mmengine.runner import Runner
 
-from nst_det.engine import TransferWeightHook
 from nst_det.errors import UserError
 from nst_det.models.distillers.teacher.teacher import Teacher
 
@@ -26,26 +25,6 @@ def train(cfg):
 def logged(runner, key='weight', layer='backbone_inception_4b'):
     """What the log's source says of the iterations, one after the other."""
     return runner.message_hub.get_scalar(f'train/{key}_{layer}').data[0].tolist()
-
-
-@pytest.mark.parametrize(
-    ('options', 'expected'),
-    [
-        (dict(warmup=4), {0: 0, 1: 0.25, 3: 0.75, 4: 1, 1000: 1}),
-        (dict(warmup=4, start_factor=0.5), {0: 0.5, 2: 0.75, 4: 1}),
-        (dict(decay=(2, 4)), {0: 1, 2: 1, 3: 0.5, 4: 0, 5: 0}),
-        (dict(decay=(0, 4), end_factor=0.2), {0: 1, 2: 0.6, 4: 0.2, 9: 0.2}),
-        (dict(decay=(0, 3), curve='cosine'), {0: 1, 1: 0.75, 2: 0.25, 3: 0}),
-        (dict(stop=3), {0: 1, 2: 1, 3: 0, 9: 0}),
-        (
-            dict(warmup=2, decay=(2, 4), end_factor=0.5, stop=6),
-            {0: 0, 1: 0.5, 2: 1, 3: 0.75, 4: 0.5, 5: 0.5, 6: 0},
-        ),
-    ],
-)
-def test_the_factor_at_chosen_iterations(options, expected):
-    hook = TransferWeightHook(**options)
-    assert {time: hook.factor(time) for time in expected} == pytest.approx(expected)
 
 
 def test_the_weight_follows_the_iterations_and_is_logged(tiny_distiller):
@@ -91,34 +70,6 @@ def test_each_transfer_can_have_a_schedule_of_its_own(tiny_distiller):
     runner = train(cfg)
     assert logged(runner, layer='backbone_inception_3b') == [10, 10, 0, 0]
     assert logged(runner, layer='backbone_inception_4b') == [0, 5, 10, 10]
-
-
-# The user's mistakes.
-
-
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(), 'no warmup, decay or stop'),
-        (dict(warmup=-1), 'warmup is -1, expected a number of at least 0'),
-        (dict(warmup='500'), "warmup is '500', expected a number"),
-        (dict(warmup=5, start_factor=1.5), 'start_factor is 1.5, expected a number from 0 to 1'),
-        (dict(start_factor=0.5, stop=3), 'start_factor needs a warmup'),
-        (dict(decay=1000), 'decay is 1000, expected the begin and the end'),
-        (dict(decay=(4, 2)), 'not in order'),
-        (dict(decay=(4, 4)), 'not in order'),
-        (dict(warmup=5, decay=(4, 9)), 'not in order'),
-        (dict(decay=(4, 9), stop=5), 'not in order'),
-        (dict(decay=(4, 9), curve='cosin'), "curve is 'cosin', expected 'linear' or 'cosine'"),
-        (dict(warmup=5, end_factor=0.1), 'end_factor and curve need a decay'),
-        (dict(stop=5, transfers='backbone'), "transfers is 'backbone', expected a list"),
-        (dict(stop=5, transfers=[]), 'transfers is [], expected a list'),
-    ],
-)
-def test_a_mistake_in_the_options_is_one_clear_line(options, message):
-    with pytest.raises(UserError, match='^[^\n]*$') as error:
-        TransferWeightHook(**options)
-    assert message in str(error.value)
 
 
 def test_an_unknown_transfer_names_the_nearest(tiny_distiller):

@@ -1,6 +1,5 @@
 from .channels_last_hook import ChannelsLastHook
 from .checkpoint_hook import CheckpointHook
-from .epoch_progress_hook import EpochProgressHook
 from .finite_loss_hook import FiniteLossHook
 from .pattern_figure_hook import PatternFigureHook
 from .sampler_seed_hook import DistSamplerSeedHook
@@ -10,7 +9,6 @@ __all__ = [
     'ChannelsLastHook',
     'CheckpointHook',
     'DistSamplerSeedHook',
-    'EpochProgressHook',
     'FiniteLossHook',
     'PatternFigureHook',
     'TransferWeightHook',

@@ -1,4 +1,4 @@
-"""Lays a detector out in memory as convolutions work on it."""
+"""A hook that stores a detector channels last, as convolutions compute fastest on a CPU."""
 
 from collections.abc import Sequence
 
@@ -9,61 +9,60 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from nst_det.errors import UserError
+from nst_det.config.validators import wrong_value
 
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Keeps a detector's kernels, and so its maps, in memory with their channels last.
+    """Stores the convolution weights of a detector, and so its feature maps, channels last.
 
-    Training, validation and test alike; results stay the same to float32 rounding, and checkpoints
-    fit whatever was trained without. Of an NSTDistiller it is the student: its teacher has
-    ``teacher.channels_last``. A model that is spread over several processes is left as it is, and
-    the log says so: DDP has laid out its gradients by then, and would mix them up.
+    It does so for training, validation and test. Results stay the same to float32 rounding, and
+    checkpoints are the same. Of an ``NSTDistiller`` it is the student; the teacher has the option
+    ``teacher.channels_last``. In a training on several processes the hook does nothing, and the log
+    says so: DDP has chosen the memory layout of its gradients by then, and would mix them up.
 
     Args:
-        devices (Sequence[str]): On which types of device. Defaults to ``('cpu',)``.
+        devices (Sequence[str]): The types of device for which it does so. Defaults to
+            ``('cpu',)``.
 
     Raises:
-        UserError: Where ``devices`` names none.
+        UserError: If ``devices`` is not a list of types of device.
     """
 
     def __init__(self, devices: Sequence[str] = ('cpu',)) -> None:
-        listed = isinstance(devices, (list, tuple)) and len(devices)
-        if not (listed and all(map(_is_device, devices))):
-            raise UserError(
-                f'ChannelsLastHook: devices is {devices!r:.80}, expected types of device such as '
-                "('cpu', 'cuda')"
-            )
+        is_list = isinstance(devices, (list, tuple)) and len(devices)
+        if not (is_list and all(map(_is_device, devices))):
+            raise wrong_value('devices', devices, "types of device such as ('cpu', 'cuda')")
         self.devices = tuple(devices)
 
     def before_run(self, runner: Runner) -> None:
-        """Say so where it will do nothing."""
+        """Log that the hook does nothing in several processes."""
         if is_model_wrapper(runner.model):
             runner.logger.info('ChannelsLastHook does nothing in several processes')
 
     def before_train(self, runner: Runner) -> None:
-        """Lay out the kernels, which the maps follow, once all weights are there.
+        """Store the weights channels last, after they are initialised or loaded.
 
-        Not before: random weights are drawn in the order that they have in memory.
+        Random weights are drawn in their order in memory, so it cannot be earlier.
         """
         if not is_model_wrapper(runner.model):
-            lay_out_channels_last(runner.model, self.devices)
+            store_channels_last(runner.model, self.devices)
 
     before_val = before_test = before_train
 
 
-def lay_out_channels_last(model: nn.Module, devices: Sequence[str] = ('cpu',)) -> None:
-    """Lay out a model's kernels with their channels last, which its maps follow.
+def store_channels_last(model: nn.Module, devices: Sequence[str] = ('cpu',)) -> None:
+    """Store the weights of a model channels last; its feature maps follow.
 
     Args:
-        model (nn.Module): The model; of a distiller it is the student, for the teacher is none of
-            its modules.
-        devices (Sequence[str]): On which types of device. Defaults to ``('cpu',)``.
+        model (nn.Module): The model; of a distiller it is the student, because the teacher is none
+            of its modules.
+        devices (Sequence[str]): The types of device for which it does so. Defaults to
+            ``('cpu',)``.
     """
-    for one in model.parameters():
-        if one.dim() == 4 and one.device.type in devices:
-            one.data = one.data.contiguous(memory_format=torch.channels_last)
+    for parameter in model.parameters():
+        if parameter.dim() == 4 and parameter.device.type in devices:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _is_device(name: object) -> bool:

@@ -1,4 +1,4 @@
-"""Checkpoints that nothing is lost by: not by a kill, a full disk or a scheduler's signal."""
+"""Checkpoints that survive a kill, a full disk and the signal of a scheduler."""
 
 import os
 import shutil
@@ -27,32 +27,32 @@ TERMINATED = 128 + signal.SIGTERM  # the exit status of a process that SIGTERM e
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
-    """mmengine's hook, with the order of its steps such that nothing is lost at any moment.
+    """The hook of mmengine, with an order of steps in which nothing is lost at any moment.
 
-    - A checkpoint that a newer one replaces is deleted only when the newer one is on disk, whole;
-      so is the best one. ``last_checkpoint`` names a checkpoint only then, and is itself written
-      at a stroke.
-    - Before the training starts it is checked that the folder can be written and has room for a
-      checkpoint.
-    - Weights that are no numbers are not saved.
-    - After SIGTERM the iteration is ended, ``interrupted.pth`` saved, and the process left with
-      status 143. A second SIGTERM ends it at once.
-    - Gradients that are accumulated but not applied yet travel in the checkpoint.
+    - An old checkpoint is deleted only after the newer one is complete on disk; the same holds for
+      the best one. ``last_checkpoint`` is written after that, atomically.
+    - Before the training starts, the hook checks that the folder can be written and has room for
+      a checkpoint.
+    - NaN or infinite weights are not saved.
+    - After SIGTERM the current iteration is completed, ``interrupted.pth`` is saved, and the
+      process exits with status 143. A second SIGTERM ends it at once.
+    - Gradients that are accumulated but not applied yet are saved in the checkpoint.
 
-    It takes the place of mmengine's in every config of mmdet's scope, and takes the same arguments.
+    In the scope of mmdet it replaces the hook of mmengine, and takes the same arguments.
 
     Raises:
-        UserError: Where there is no room, the folder cannot be written, or weights are no numbers.
+        UserError: If there is no room, the folder cannot be written, or weights are NaN or
+            infinite.
     """
 
     file_backend: Any
     terminated = False
     validates_first = False
 
-    # Before, and at the end.
+    # Before and after the training.
 
     def before_train(self, runner: Runner) -> None:
-        """Find the folder, see whether it will do, and listen to SIGTERM."""
+        """Check the folder, and install the handler of SIGTERM."""
         super().before_train(runner)
         if is_main_process() and isinstance(self.file_backend, LocalBackend):
             check_room(self.out_dir, checkpoint_bytes(runner))
@@ -63,18 +63,18 @@ class CheckpointHook(_CheckpointHook):
             runner.val_loop.run()
 
     def after_train(self, runner: Runner) -> None:
-        """Publish the checkpoint where that is asked for."""
+        """Publish the checkpoint if the config asks for it, and remove the handler of SIGTERM."""
         super().after_train(runner)
         if hasattr(self, 'last_handler'):
             signal.signal(signal.SIGTERM, self.last_handler)
 
-    # What a checkpoint holds.
+    # The contents of a checkpoint.
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the weights that are about to be written, and add what resuming needs besides.
+        """Check the weights that will be written, and add the accumulated gradients.
 
         Raises:
-            UserError: Where a weight is infinite or NaN.
+            UserError: If a weight is NaN or infinite.
         """
         for part in ('state_dict', 'ema_state_dict'):
             for name, value in checkpoint.get(part, {}).items():
@@ -93,7 +93,7 @@ class CheckpointHook(_CheckpointHook):
                 checkpoint['gradients'] = gradients
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take up the gradients that were not applied yet, and a validation that was cut short."""
+        """Restore accumulated gradients, and note whether a validation was interrupted."""
         if not runner._resume:
             return
         gradients = checkpoint.get('gradients', {})
@@ -102,7 +102,7 @@ class CheckpointHook(_CheckpointHook):
                 parameter.grad = gradients[name].to(parameter)
         self.validates_first = checkpoint['meta'].get('validation_cut', False)
 
-    # Writing them.
+    # Writing a checkpoint.
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = None
@@ -119,7 +119,7 @@ class CheckpointHook(_CheckpointHook):
             _remove(self.file_backend, self.file_backend.join_path(self.out_dir, outdated))
 
     def _save(self, runner: Runner, name: str, meta: dict) -> None:
-        """Write a checkpoint, and then the note that says it is the last."""
+        """Write a checkpoint, and then ``last_checkpoint``, which names it."""
         note = Path(runner.work_dir) / 'last_checkpoint'
         try:
             runner.save_checkpoint(
@@ -139,26 +139,27 @@ class CheckpointHook(_CheckpointHook):
             last = note.read_text() if note.is_file() else 'none'
             raise UserError(
                 f'cannot write the checkpoint {name} into {self.out_dir}: '
-                f'{error.strerror or error}; the last whole one is {last}: make room, then --resume'
+                f'{error.strerror or error}; the last complete one is {last}: make room, then '
+                '--resume'
             ) from error
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         backend = self.file_backend
-        self.file_backend = later = _RemovesLater(backend)
+        self.file_backend = deferred = _DeferredRemoval(backend)
         try:
             super()._save_best_checkpoint(runner, metrics)
         finally:
             self.file_backend = backend
         best = [getattr(self, 'best_ckpt_path', None)]
         best += getattr(self, 'best_ckpt_path_dict', {}).values()
-        for path in later.paths:
-            if path not in best:  # the new one may bear the old one's name
+        for path in deferred.paths:
+            if path not in best:  # the new checkpoint may have the name of the old one
                 _remove(backend, path)
 
     # SIGTERM.
 
     def _on_sigterm(self, signum: int, frame: object) -> None:
-        # A process forked from this one (mmdet's metrics have pools of them) is to end as ever.
+        # A process forked from this one, such as a worker of a metric, must end as usual.
         if self.terminated or os.getpid() != self.process:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
@@ -167,38 +168,38 @@ class CheckpointHook(_CheckpointHook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Save where it is time to; save and leave where SIGTERM came."""
+        """Save if the interval has passed; save and exit after SIGTERM."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         terminated = self.terminated
-        if get_world_size() > 1:  # all of them leave after the same iteration
+        if get_world_size() > 1:  # all processes must exit after the same iteration
             flag = torch.tensor(float(terminated))
             all_reduce(flag, 'max')
             terminated = bool(flag)
         if terminated:
-            self._leave(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
+            self._exit(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Save and leave where SIGTERM came; the resumed training validates first."""
+        """Save and exit after SIGTERM; the resumed training begins with the validation."""
         if self.terminated and get_world_size() == 1:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
-                    hook.after_val_epoch(runner)  # the weights in training take their place again
-            self._leave(runner, dict(epoch=runner.epoch, iter=runner.iter, validation_cut=True))
+                    hook.after_val_epoch(runner)  # swaps the weights in training back in
+            self._exit(runner, dict(epoch=runner.epoch, iter=runner.iter, validation_cut=True))
 
-    def _leave(self, runner: Runner, meta: dict) -> None:
+    def _exit(self, runner: Runner, meta: dict) -> None:
         self._save(runner, INTERRUPTED, meta)
         barrier()
         runner.logger.warning(
             f'SIGTERM after iteration {meta["iter"]}: saved as '
-            f'{self.file_backend.join_path(self.out_dir, INTERRUPTED)}; go on by --resume'
+            f'{self.file_backend.join_path(self.out_dir, INTERRUPTED)}; resume with --resume'
         )
         raise SystemExit(TERMINATED)
 
 
-class _RemovesLater:
-    """A storage that only remembers what to remove."""
+class _DeferredRemoval:
+    """A file backend that collects the paths to remove instead of removing them."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
@@ -214,31 +215,33 @@ class _RemovesLater:
 
 
 def checkpoint_bytes(runner: Runner) -> int:
-    """About how large a checkpoint will be.
+    """Estimate the size of a checkpoint.
 
     Args:
         runner (Runner): A runner whose model and optimizer are built.
 
     Returns:
-        int: Bytes: the weights, as many again for an EMA, and what the optimizer keeps.
+        int: Bytes: the weights, the same again for an EMA, and the state of the optimizer.
     """
     model = unwrap_model(runner)
     size = sum(value.nbytes for value in model.state_dict().values())
     size += size * sum(isinstance(hook, EMAHook) for hook in runner.hooks)
     options = getattr(getattr(runner.optim_wrapper, 'optimizer', None), 'defaults', {})
-    kept = 2 if 'betas' in options else bool(options.get('momentum'))  # Adam's two moments, or one
-    return size + kept * sum(value.nbytes for value in model.parameters() if value.requires_grad)
+    # Adam keeps two values for each weight, momentum one.
+    states = 2 if 'betas' in options else int(bool(options.get('momentum')))
+    trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
+    return size + states * trained
 
 
 def check_room(folder: str, needed: int) -> None:
     """Check that a checkpoint can be written.
 
     Args:
-        folder (str): Where; it is made where it is missing.
-        needed (int): How many bytes it will have.
+        folder (str): The folder; it is created if it is missing.
+        needed (int): The size of a checkpoint in bytes.
 
     Raises:
-        UserError: Where the folder cannot be written or has no room.
+        UserError: If the folder cannot be written or has no room.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -258,5 +261,5 @@ def check_room(folder: str, needed: int) -> None:
 def _remove(backend: Any, path: str) -> None:
     if backend.isfile(path):
         backend.remove(path)
-    elif backend.isdir(path):  # a checkpoint of DeepSpeed's
+    elif backend.isdir(path):  # DeepSpeed writes a folder
         backend.rmtree(path)

@@ -1,4 +1,4 @@
-"""Keeps what is no number out of the weights."""
+"""A check that keeps NaN and infinite values out of the weights."""
 
 from typing import Any
 
@@ -7,130 +7,145 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from nst_det.config.validators import check_integer
 from nst_det.engine.runner.unwrap_model import unwrap_model
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
 from nst_det.models.distillers.check_finite import check_finite
 
 SKIPPED = 'skipped_iterations'
-MOST_LEFT_OUT = 50  # steps in succession, in which GradScaler's scale falls from 2^16 to 2^-34
+MAX_SCALER_SKIPS = 50  # in that many steps, the scale of GradScaler falls from 2^16 to 2^-34
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops a training, or skips its step, where a loss or a gradient is infinite or NaN.
+    """Stops a training, or skips an iteration, if a loss or a gradient is NaN or infinite.
 
-    A gradient that is no number never reaches the weights: the optimizer's step is left out. Then
-    the losses, or else the parameters, are named with the iteration and its images. With fp16 the
-    GradScaler leaves out steps by itself, which is its way of finding the scale and no fault; 50
-    left out in succession are one, and stop the training.
+    The optimizer never steps with such a gradient. The error names the losses, or else the
+    parameters, with the iteration and its images. With fp16, GradScaler skips steps by itself while
+    it searches for a scale, and that is no error; 50 steps skipped one after another are an error,
+    and stop the training.
 
-    A skipped iteration leaves the weights, the batch norms' statistics and the optimizer as they
-    were; learning rate and schedules go on, and gradients accumulated so far are dropped.
+    A skipped iteration leaves the weights, the statistics of the batch norms and the optimizer as
+    they were. The learning rate and other schedules continue, and gradients accumulated so far are
+    dropped.
 
     Args:
-        max_skips (int): How many iterations may be skipped in the whole training, resumed parts
-            included; the next one stops it. Defaults to 0: the first stops it.
+        max_skips (int): The number of iterations that may be skipped in the complete training,
+            resumed parts included; one more stops it. Defaults to 0: the first one stops it.
 
     Raises:
-        UserError: Where ``max_skips`` is no whole number of at least 0.
+        UserError: If ``max_skips`` is not a whole number of at least 0.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self, max_skips: int = 0) -> None:
-        if isinstance(max_skips, bool) or not isinstance(max_skips, int) or max_skips < 0:
-            raise UserError(
-                f'FiniteLossHook: max_skips is {max_skips!r}, expected a whole number of at least 0'
-            )
-        self.max_skips = max_skips
+        self.max_skips = check_integer('max_skips', max_skips, minimum=0)
         self.fault = ''
-        self.left_out = 0
+        self.scaler_skips = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Stand in front of the optimizer."""
+        """Register the check of the gradients with the optimizers."""
         wrapper = runner.optim_wrapper
         model = unwrap_model(runner)
+        self.model_checks_losses = isinstance(model, NSTDistiller) and not self.max_skips
         if isinstance(model, NSTDistiller):
-            model.stops_where_not_finite = not self.max_skips
+            model.checks_losses = self.model_checks_losses
         self.names = {id(value): name for name, value in model.named_parameters()}
         wrappers = [wrapper] if hasattr(wrapper, 'optimizer') else list(wrapper.values())
-        self.scaled = [one for one in wrappers if hasattr(one, 'loss_scaler')]
-        for one in wrappers:
-            one.optimizer.register_step_pre_hook(self._before_step)
+        self.scaled = [wrapper for wrapper in wrappers if hasattr(wrapper, 'loss_scaler')]
+        for wrapper in wrappers:
+            wrapper.optimizer.register_step_pre_hook(self._before_step)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Remember the batch norms' statistics, which a forward pass changes."""
+        """Copy the buffers, such as batch norm statistics, if the iteration may be skipped."""
         self.fault = ''
         self.stepped = False
         if self.max_skips:
-            self.buffers = [(one, one.clone()) for one in runner.model.buffers()]
+            self.buffers = [(buffer, buffer.clone()) for buffer in runner.model.buffers()]
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+        """Drop the gradients before a step if one of them is NaN or infinite."""
         self.stepped = True
-        learning = [
-            one
+        parameters = [
+            parameter
             for group in optimizer.param_groups
-            for one in group['params']
-            if one.grad is not None
+            for parameter in group['params']
+            if parameter.grad is not None
         ]
-        if not learning:
+        if not parameters:
             return
-        sums = torch.stack([one.grad.sum().float() for one in learning]).isfinite()
-        if not sums.all():
-            names = [self.names.get(id(learning[i]), '?') for i in (~sums).nonzero().flatten()]
-            self.fault = f'{names[0]} and {len(names) - 1} more' if names[1:] else names[0]
-            optimizer.zero_grad(set_to_none=True)  # so that there is nothing to step by
+        finite = torch.stack([value.grad.sum().float() for value in parameters]).isfinite()
+        if not finite.all():
+            faults = (~finite).nonzero().flatten().tolist()
+            self.fault = self.names.get(id(parameters[faults[0]]), 'a parameter')
+            if len(faults) > 1:
+                self.fault += f' and {len(faults) - 1} more'
+            optimizer.zero_grad(set_to_none=True)  # a step without gradients changes nothing
 
-    def _count_left_out(self, iteration: int) -> None:
+    def _count_scaler_skips(self, iteration: int) -> None:
+        """Count the steps that GradScaler skipped one after another."""
         if self.stepped:
-            self.left_out = 0
-        elif any(one.should_update() for one in self.scaled):
-            self.left_out += 1
-        if self.left_out >= MOST_LEFT_OUT:
+            self.scaler_skips = 0
+        elif any(wrapper.should_update() for wrapper in self.scaled):
+            self.scaler_skips += 1
+        if self.scaler_skips >= MAX_SCALER_SKIPS:
             raise UserError(
-                f'gradient not finite at iteration {iteration + 1}, as in the {MOST_LEFT_OUT - 1} '
-                'steps before, all left out by the GradScaler: train without --amp, or with '
-                "optim_wrapper.dtype='bfloat16' where the device has it"
+                f'gradient not finite at iteration {iteration + 1}, as in the '
+                f'{MAX_SCALER_SKIPS - 1} steps before, all skipped by GradScaler: train without '
+                "--amp, or with optim_wrapper.dtype='bfloat16' if the device supports it"
             )
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Check the iteration.
+        """Stop the training, or skip the iteration, if a loss or a gradient was not finite.
 
         Raises:
-            UserError: Where a loss or a gradient is infinite or NaN, and none may be skipped.
+            UserError: If no iteration may be skipped any more.
         """
-        self._count_left_out(runner.iter)
-        try:
-            check_finite(outputs or {}, runner.iter)
-            if not self.fault:
-                return
-            fault = f'gradient not finite at iteration {runner.iter + 1}: that of {self.fault}'
-        except UserError as error:
-            fault = str(error)
+        self._count_scaler_skips(runner.iter)
+        fault = self._find_fault(runner.iter, outputs or {})
+        if not fault:
+            return
         fault += f' (images: {", ".join(image_paths(data_batch)) or "unknown"})'
         skipped = runner.message_hub.runtime_info.get(SKIPPED, 0)
         if skipped >= self.max_skips:
-            told = f'; {skipped} iterations were skipped before' if skipped else ''
-            raise UserError(fault + told)
+            before = f'; {skipped} iterations were skipped before' if skipped else ''
+            raise UserError(fault + before)
+        self._skip(runner)
+        runner.message_hub.update_info(SKIPPED, skipped + 1)
+        runner.logger.warning(f'skipped ({skipped + 1} of at most {self.max_skips}): {fault}')
+
+    def _find_fault(self, iteration: int, losses: dict) -> str:
+        """Describe what was not finite in an iteration; '' if nothing."""
+        if self.model_checks_losses and not self.fault:
+            return ''
+        try:
+            check_finite(losses, iteration)
+        except UserError as error:
+            return str(error)
+        if self.fault:
+            return f'gradient not finite at iteration {iteration + 1}: that of {self.fault}'
+        return ''
+
+    def _skip(self, runner: Runner) -> None:
+        """Drop the gradients of an iteration, and restore the buffers."""
         runner.optim_wrapper.zero_grad()
         with torch.no_grad():
             for buffer, before in self.buffers:
                 buffer.copy_(before)
-        runner.message_hub.update_info(SKIPPED, skipped + 1)
-        runner.logger.warning(f'skipped ({skipped + 1} of at most {self.max_skips}): {fault}')
 
 
 def image_paths(data_batch: object) -> list[str]:
     """Find the paths of a batch's images.
 
     Args:
-        data_batch (object): What a data loader gave.
+        data_batch (object): A batch of a data loader.
 
     Returns:
-        list[str]: The paths, as far as the samples say.
+        list[str]: The paths, as far as the samples have them.
     """
     samples = data_batch.get('data_samples', ()) if isinstance(data_batch, dict) else ()
-    return [str(one.get('img_path')) for one in samples if 'img_path' in one]
+    return [str(sample.get('img_path')) for sample in samples if 'img_path' in sample]

@@ -1,4 +1,4 @@
-"""Random numbers that a resumed training draws as the uninterrupted one would have."""
+"""A seed for every iteration and every batch, so that a resumed training repeats nothing."""
 
 import random
 from collections.abc import Callable
@@ -15,46 +15,46 @@ STEP, DATA = 0, 1  # the two streams of random numbers
 
 @HOOKS.register_module()
 class DistSamplerSeedHook(_DistSamplerSeedHook):
-    """mmengine's hook, which besides seeds every iteration by its number.
+    """The hook of mmengine, which here also seeds every iteration by its number.
 
-    What an iteration draws (a head's sampled boxes, dropout) then depends on the training's seed
-    and the iteration alone, and what the loading of a batch draws (a flip) on the seed, the epoch
-    and the batch's place in it: not on what was drawn before, such as by a validation that the
-    resumed training does not repeat. So no generator's state needs to be in a checkpoint, and any
-    number of processes resume alike.
+    Random numbers in an iteration (sampled boxes, dropout) then depend only on the seed of the
+    training and the iteration. Random numbers in loading a batch (flips) depend only on the seed,
+    the epoch and the position of the batch in it. Neither depends on numbers that were drawn
+    before, such as by a validation that the resumed training does not repeat. So a checkpoint needs
+    no state of a generator, and any number of processes resumes in the same way.
 
-    It takes the place of mmengine's in every config of mmdet's scope, where it is a default hook.
+    In the scope of mmdet it replaces the hook of mmengine, which is one of the default hooks.
     """
 
-    priority = 'LOWEST'  # whatever another hook draws comes before
+    priority = 'LOWEST'  # after every hook that may draw random numbers
 
     def before_train(self, runner: Runner) -> None:
-        """See to it that each batch is loaded with random numbers of its own."""
+        """Seed the loading of every batch."""
         loader = runner.train_dataloader
-        if loader.num_workers == 0:  # a worker has generators of its own
+        if loader.num_workers == 0:  # a worker has its own generators
             loader.collate_fn = self._then_seed(runner, loader.collate_fn)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the sampler's epoch, and the seed of the epoch's first batch."""
         super().before_train_epoch(runner)
-        # Workers that persist would go on with the last epoch's generators, which a resumed
-        # training lacks. Starting them anew takes a tenth of a second where they are forked.
+        # Persistent workers would keep the generators of the last epoch, which a resumed training
+        # does not have. Starting them again takes a tenth of a second if they are forked.
         runner.train_dataloader._iterator = None
         self.loaded = 0
         self._seed_loading(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed what the iteration draws."""
+        """Seed the iteration."""
         seed_all(runner.seed, STEP, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Seed what the loading of the next batch draws."""
+        """Seed the loading of the next batch."""
         self._seed_loading(runner)
 
     def after_val(self, runner: Runner) -> None:
-        """The same, after what a validation drew between two iterations."""
+        """Seed the loading again, after a validation between two iterations."""
         if hasattr(self, 'loaded'):  # the training has begun
             self._seed_loading(runner)
 
@@ -62,7 +62,7 @@ class DistSamplerSeedHook(_DistSamplerSeedHook):
         seed_all(runner.seed, DATA, runner.epoch, self.loaded)
 
     def _then_seed(self, runner: Runner, collate: Callable) -> Callable:
-        """Count the batches; resuming loads some of them without any iteration in between."""
+        """Seed after each batch too: resuming loads batches without an iteration in between."""
 
         def collate_and_seed(samples: list) -> object:
             batch = collate(samples)
@@ -74,10 +74,10 @@ class DistSamplerSeedHook(_DistSamplerSeedHook):
 
 
 def seed_all(*key: int) -> None:
-    """Seed Python's, numpy's and torch's generators, those of all devices.
+    """Seed the generators of Python, NumPy and torch, on all devices.
 
     Args:
-        *key (int): What the seed is made of: any number of whole numbers of at least 0.
+        *key (int): The numbers that the seed is made of, each at least 0.
     """
     for_python, for_torch, *for_numpy = np.random.SeedSequence(key).generate_state(6).tolist()
     random.seed(for_python)

@@ -9,7 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from nst_det.engine.runner.check_strategy import check_parallel
+from nst_det.engine.runner.check_strategy import check_strategy
 from nst_det.engine.runner.resume import (
     last_checkpoint,
     latest_training,
@@ -33,7 +33,7 @@ def start_training(cfg: Config) -> None:
         UserError: If the training would overwrite another one, cannot resume, or cannot take the
             weights that it should start from.
     """
-    check_parallel(cfg)
+    check_strategy(cfg)
     with ExitStack() as start:
         start.enter_context(reading_once())
         check_start(cfg)

@@ -1,4 +1,4 @@
-"""The model in training, without what spreads it over processes."""
+"""The model of a runner, without the wrapper of a parallel training."""
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -6,12 +6,12 @@ from torch import nn
 
 
 def unwrap_model(runner: Runner) -> nn.Module:
-    """The model of a runner, out of its wrapper (such as DDP) where it has one.
+    """Return the model of a runner, taken out of its wrapper (such as DDP) if it has one.
 
     Args:
         runner (Runner): The runner.
 
     Returns:
-        nn.Module: The model itself.
+        nn.Module: The model.
     """
     return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,7 +1,7 @@
-"""Catching a loss that is no number before anything learns from it."""
+"""A check for NaN or infinite losses, made before anything learns from them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,41 +12,49 @@ from nst_det.errors import UserError
 def check_finite(
     losses: Mapping[str, Tensor | Sequence[Tensor]],
     iteration: int,
-    maps: Mapping[str, Tensor] | None = None,
-    paths: Sequence[str] = (),
+    describe_origin: Callable[[], str] = str,
 ) -> None:
-    """Check that every loss term is a finite number.
+    """Check that no loss term is NaN or infinite.
 
     Args:
-        losses (Mapping[str, Tensor or Sequence[Tensor]]): The loss terms by name. What is not
-            called a loss (an accuracy) is left alone.
-        iteration (int): The iteration that they are of, from 0, for the error.
-        maps (Mapping[str, Tensor], optional): What the losses were made of, by name; the error
-            says which were no numbers already. Defaults to None.
-        paths (Sequence[str]): The images', for the error. Defaults to ().
+        losses (Mapping[str, Tensor or Sequence[Tensor]]): The loss terms by name. Values without
+            'loss' in their name, such as an accuracy, are not checked.
+        iteration (int): The iteration, from 0, for the error.
+        describe_origin (Callable): Gives the part of the error that says where the value came
+            from. It is called only if there is an error. Defaults to a function that gives ''.
 
     Raises:
-        UserError: Where a term is infinite or NaN; it names the terms and the iteration.
+        UserError: If a term is NaN or infinite. It names the terms and the iteration.
     """
-    terms = {
-        name: torch.stack([one.detach().float().sum() for one in value]).sum()
+    sums = {
+        name: torch.stack([term.detach().float().sum() for term in value]).sum()
         if isinstance(value, Sequence)
         else value.detach().float().sum()
         for name, value in losses.items()
         if 'loss' in name and (isinstance(value, Tensor) or len(value))
     }
-    if not terms:
+    if not sums or torch.stack(list(sums.values())).isfinite().all():
         return
-    sums = torch.stack(list(terms.values()))
-    if torch.isfinite(sums).all():
-        return
-    bad = [
-        f'{name}={value}' for name, value in zip(terms, sums.tolist()) if not math.isfinite(value)
-    ]
-    before = [name for name, one in (maps or {}).items() if not one.isfinite().all()]
-    origin = f'; not finite already: {", ".join(before)}' if before else ''
-    origin += f'; images: {", ".join(paths)}' if paths else ''
+    values = {name: value.item() for name, value in sums.items()}
+    faults = [f'{name}={value}' for name, value in values.items() if not math.isfinite(value)]
     raise UserError(
-        f'loss not finite at iteration {iteration + 1}: {", ".join(bad)}{origin}. '
+        f'loss not finite at iteration {iteration + 1}: {", ".join(faults)}{describe_origin()}. '
         'Lower the learning rate or the loss weight, clip gradients, or check the data'
     )
+
+
+def describe_inputs(tensors: Mapping[str, Tensor], paths: Sequence[str]) -> str:
+    """Describe the inputs of a loss that is NaN or infinite.
+
+    Args:
+        tensors (Mapping[str, Tensor]): The images and feature maps, by a name for the user.
+        paths (Sequence[str]): The paths of the images.
+
+    Returns:
+        str: The names of the tensors that are not finite, and the paths, each after a semicolon.
+    """
+    faults = [name for name, value in tensors.items() if not value.isfinite().all()]
+    text = f'; not finite already: {", ".join(faults)}' if faults else ''
+    if paths:
+        text += f'; images: {", ".join(paths)}'
+    return text

@@ -1,4 +1,4 @@
-"""How hard a transfer pulls at the student's map, against how hard detection does."""
+"""The ratio of a transfer's gradient to the gradient of the detection losses."""
 
 import math
 import warnings
@@ -8,69 +8,68 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from nst_det.errors import UserError
-
-# Keeps gradients of half precision from vanishing; it is gone from the ratio.
+# Both gradients are scaled, so that small ones do not vanish in half precision.
 _SCALE = 2.0**12
 
 
 def gradient_ratios(
-    detection: Tensor,
+    detection_loss: Tensor,
     tapped: Sequence[Sequence[Tensor]],
-    transferred: Tensor,
-    seen: Sequence[Sequence[Tensor]],
+    transfer_loss: Tensor,
+    views: Sequence[Sequence[Tensor]],
 ) -> list[Tensor]:
-    """Norm of each transfer's gradient over that of the detection losses' gradient, at its map.
+    """Compute the norm of each transfer's gradient over that of the detection gradient.
 
-    Below 1 a step along both gradients still lowers the detection losses, whatever the angle
-    between them: g·(g + h) ≥ |g|² (1 − |h| / |g|).
+    Both are gradients at the student's feature map. At a ratio below 1 a step along the sum of the
+    detection gradient g and the transfer's gradient h still lowers the detection losses, at any
+    angle between g and h: g·(g + h) ≥ |g|² (1 − |h| / |g|).
 
-    Neither gradient is accumulated anywhere, and the graph stays for the backward pass to come.
+    No gradient is accumulated in a parameter, and the graph is kept for the backward pass.
 
     Args:
-        detection (Tensor): The student's own losses, added up: a scalar.
-        tapped (Sequence[Sequence[Tensor]]): Per transfer what it taps (one map, or class scores),
-            out of which the student made those losses. Norms are over the whole of it, padding and
-            all.
-        transferred (Tensor): The transfers' losses, added up: a scalar.
-        seen (Sequence[Sequence[Tensor]]): The same as the transfers see it: one view of each
-            tensor, which nothing but its transfer reads. So one transfer's gradient is told from
-            another's that taps the same map, or a deeper one.
+        detection_loss (Tensor): The sum of the student's own losses, a scalar.
+        tapped (Sequence[Sequence[Tensor]]): For each transfer the tensors that it taps (a feature
+            map, or logits), from which the student computed those losses. A norm is over all of a
+            transfer's tensors, padding included.
+        transfer_loss (Tensor): The sum of the losses of the transfers, a scalar.
+        views (Sequence[Sequence[Tensor]]): For each transfer the views of the same tensors that
+            only this transfer reads. They tell its gradient from that of another transfer at the
+            same layer or at a deeper one.
 
     Returns:
-        list[Tensor]: One ratio per transfer, a float32 scalar: ``inf`` where no gradient of the
-        detection losses reaches the map, ``nan`` where the gradients cannot be had.
+        list[Tensor]: One float32 scalar for each transfer: ``inf`` if no gradient of the detection
+        losses reaches the feature map, ``nan`` if the gradients cannot be computed.
     """
     if not tapped:
         return []
     if not torch.is_grad_enabled():
-        return [transferred.new_full((), math.nan)] * len(tapped)
-    # The backward pass runs outside autocast too.
-    with torch.autocast(detection.device.type, enabled=False):
-        theirs = _norms(transferred, seen)
+        return [transfer_loss.new_full((), math.nan)] * len(tapped)
+    # The backward pass of a training step runs outside autocast too.
+    with torch.autocast(detection_loss.device.type, enabled=False):
+        transfer_norms = _norms(transfer_loss, views)
         try:
-            own = _norms(detection, tapped)
+            detection_norms = _norms(detection_loss, tapped)
         except RuntimeError as error:
-            if '.grad()' not in str(error):  # each torch words it in its own way
+            if '.grad()' not in str(error):  # the rest of the message depends on torch's version
                 raise
             warnings.warn(
-                'the ratio of the gradients cannot be measured: reentrant activation checkpointing '
-                '(with_cp=True) runs after a tapped layer; monitor_interval=0 does without',
+                'grad_ratio cannot be computed, because reentrant activation checkpointing '
+                '(with_cp=True) runs after a tapped layer; monitor_interval=0 turns it off',
                 stacklevel=2,
             )
-            return [transferred.new_full((), math.nan)] * len(tapped)
-    return [their_norm / own_norm for their_norm, own_norm in zip(theirs, own)]
+            return [transfer_loss.new_full((), math.nan)] * len(tapped)
+    return [transfer / detection for transfer, detection in zip(transfer_norms, detection_norms)]
 
 
 def _norms(loss: Tensor, groups: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """Norm of the gradient of a loss at each group of tensors, in float32 over all of it."""
+    """Compute the norm of the gradient of a loss at each group of tensors, in float32."""
     zero = torch.zeros((), device=loss.device)
     if not loss.requires_grad:
         return [zero] * len(groups)
     gradients = iter(
         torch.autograd.grad(
             loss,
-            [one for group in groups for one in group],
+            [tensor for group in groups for tensor in group],
             torch.full_like(loss, _SCALE),
             retain_graph=True,
             allow_unused=True,
@@ -78,22 +77,9 @@ def _norms(loss: Tensor, groups: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     )
     norms = []
     for group in groups:
-        parts = [
-            zero if one is None else one.float().norm() for one in islice(gradients, len(group))
+        tensor_norms = [
+            zero if gradient is None else gradient.float().norm()
+            for gradient in islice(gradients, len(group))
         ]
-        norms.append(torch.stack(parts).norm())
+        norms.append(torch.stack(tensor_norms).norm())
     return norms
-
-
-def check_interval(interval: int) -> int:
-    """Check the ``monitor_interval`` of a distiller.
-
-    Raises:
-        UserError: Where it is not a whole number of at least 0.
-    """
-    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 0:
-        raise UserError(
-            f'monitor_interval is {interval!r}, expected a whole number of iterations, or 0 for no '
-            'monitoring of the gradients'
-        )
-    return interval
