@@ -1,4 +1,4 @@
-"""The most selective channels of teacher and student, side by side over the image."""
+"""The figure of the teacher's most selective channels over the image, and of their matches."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,18 +12,18 @@ from nst_det.visualization.layer_view import LayerView
 def draw_overlays(view: LayerView, count: int = 6) -> Figure:
     """Draw the teacher's most selective channels over the image, each above its match.
 
-    A column is a channel of the teacher's (:func:`choose_channels`). Below it stands the channel of
-    each student that matches it (:func:`match_channels`).
+    Each column shows one channel of the teacher (:func:`choose_channels`), and below it the
+    matching channel of each student (:func:`match_channels`).
 
     Args:
         view (LayerView): The image, the layer and the students.
-        count (int): How many channels. Defaults to 6.
+        count (int): The number of channels. Defaults to 6.
 
     Returns:
         Figure: The figure.
     """
     columns = choose_channels(view.teacher, count)
-    rows = {'teacher': [(one, None) for one in columns]}
+    rows = {'teacher': [(channel, None) for channel in columns]}
     for title, student in view.students.items():
         _, matches, cosines = match_channels(view.teacher[columns], student)
         rows[f'student,\n{title}'] = list(zip(matches.tolist(), cosines.tolist()))
@@ -37,11 +37,11 @@ def draw_overlays(view: LayerView, count: int = 6) -> Figure:
         layout='constrained',
     )
     axes = figure.subplots(len(rows), len(columns) + 1, squeeze=False)
-    maps = [view.teacher, *view.students.values()]
-    for line, (title, channels), feature_map in zip(axes, rows.items(), maps):
-        line[0].imshow(view.image)
-        line[0].set_ylabel(title, fontsize=12)
-        for panel, (channel, cosine) in zip(line[1:], channels):
+    feature_maps = [view.teacher, *view.students.values()]
+    for panels, (title, channels), feature_map in zip(axes, rows.items(), feature_maps):
+        panels[0].imshow(view.image)
+        panels[0].set_ylabel(title, fontsize=12)
+        for panel, (channel, cosine) in zip(panels[1:], channels):
             _overlay(panel, view, feature_map[channel])
             match = '' if cosine is None else f', cos {cosine:.2f}'
             panel.set_title(f'channel {channel}{match}', fontsize=10)
@@ -49,15 +49,16 @@ def draw_overlays(view: LayerView, count: int = 6) -> Figure:
         panel.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
     axes[0, 0].set_title('the image', fontsize=10)
     figure.suptitle(
-        f"The teacher's most selective channels at {view.layer}, and the student's that match "
-        'them\nBright: where the channel fires. cos: cosine similarity of its pattern to the '
-        "teacher's in its column, 1 where they are the same.",
+        f'The most selective channels of the teacher at {view.layer}, and the channels of the '
+        'student that match them\nBright: where the channel is active. cos: cosine similarity of '
+        'its pattern to the pattern of the teacher in the same column; 1 if they are equal.',
         fontsize=12,
     )
     return figure
 
 
 def _overlay(panel: Axes, view: LayerView, activation: Tensor) -> None:
+    """Draw the activation of one channel over the image in grey."""
     grey = view.image.mean(2, keepdims=True).repeat(3, 2) / 255
     panel.imshow(0.75 * grey)
     values = activation.abs().numpy()

@@ -1,4 +1,4 @@
-"""Which channels of a map are worth a look, and which of two maps' channels belong together."""
+"""Choosing the channels of a feature map to look at, and matching those of two feature maps."""
 
 import math
 
@@ -8,27 +8,28 @@ from torch import Tensor
 
 from nst_det.models.losses import selectivity_patterns
 
-FAINT = 0.05  # of the strongest channel's norm
+FAINT = 0.05  # share of the norm of the strongest channel
 
 
 def patterns_of(feature_map: Tensor) -> Tensor:
-    """The selectivity patterns of one image's map.
+    """Compute the selectivity patterns of the feature map of one image.
 
     Args:
         feature_map (Tensor): `(C, H, W)`.
 
     Returns:
-        Tensor: Its patterns, `(C, H·W)`; those of dead channels are 0.
+        Tensor: The patterns, `(C, H·W)`; the pattern of a dead channel is 0.
     """
     return selectivity_patterns(feature_map[None])[0]
 
 
 def selectivity(feature_map: Tensor) -> Tensor:
-    """How selective each channel is: how few positions of the image hold its activation.
+    """Compute how selective each channel is: the fewer positions are active, the more.
 
-    The sparseness of Hoyer (JMLR 5, 2004, section 3.1), (√n − L1/L2) / (√n − 1) of the n
-    activations: 0 where all are alike, 1 where a single one is not zero. A channel that hardly
-    fires (norm below 5 % of the strongest) has a pattern of noise, and counts as 0.
+    The measure is the sparseness of Hoyer (JMLR 5, 2004, section 3.1): (√n − L1/L2) / (√n − 1) of
+    the n activations of the channel. It is 0 if all are equal and 1 if only one is not zero. The
+    pattern of a channel that is hardly active (norm below 5 % of the strongest) is noise; the
+    result is then 0.
 
     Args:
         feature_map (Tensor): `(C, H, W)`.
@@ -40,19 +41,19 @@ def selectivity(feature_map: Tensor) -> Tensor:
     root = math.sqrt(rows.shape[1])
     l1, l2 = rows.abs().sum(1), rows.norm(dim=1)
     sparseness = (root - l1 / l2.clamp(min=1e-12)) / max(root - 1, 1e-12)
-    fires = (l2 > 0) & (l2 >= FAINT * max(l2.tolist(), default=0.0))
-    return torch.where(fires, sparseness, torch.zeros_like(sparseness))
+    active = (l2 > 0) & (l2 >= FAINT * max(l2.tolist(), default=0.0))
+    return torch.where(active, sparseness, torch.zeros_like(sparseness))
 
 
 def strongest_channels(feature_map: Tensor, count: int) -> Tensor:
-    """The channels that fire the most; dead ones are never among them.
+    """Find the channels with the largest norms. Dead channels are left out.
 
     Args:
         feature_map (Tensor): `(C, H, W)`.
-        count (int): How many at most.
+        count (int): The largest number of channels.
 
     Returns:
-        Tensor: Their indices in ascending order.
+        Tensor: The channels in ascending order.
     """
     norms = feature_map.flatten(1).norm(dim=1)
     strongest = norms.argsort(descending=True, stable=True)[:count]
@@ -60,46 +61,48 @@ def strongest_channels(feature_map: Tensor, count: int) -> Tensor:
 
 
 def choose_channels(feature_map: Tensor, count: int) -> list[int]:
-    """A few of the most selective channels that respond to different things.
+    """Choose a few of the most selective channels that respond to different things.
 
-    The first is the most selective; each other one is, of the 6 · count most selective, the one
-    least like those before it (farthest point sampling by cosine similarity).
+    The first is the most selective channel. Each of the next is, among the 6 · count most
+    selective channels, the one that is least similar to those chosen before (farthest point
+    sampling by cosine similarity). Dead channels are left out.
 
     Args:
         feature_map (Tensor): `(C, H, W)`.
-        count (int): How many at most; dead channels are never chosen.
+        count (int): The largest number of channels.
 
     Returns:
-        list[int]: The channels, as chosen.
+        list[int]: The channels in the order of their choice.
     """
     values = selectivity(feature_map)
     best = values.argsort(descending=True, stable=True)[: 6 * count]
     best = best[feature_map[best].flatten(1).any(1)]
     patterns = patterns_of(feature_map[best])
-    likeness = patterns @ patterns.T
+    similarity = patterns @ patterns.T
     chosen = [0] if len(best) else []
     while len(chosen) < min(count, len(best)):
-        nearest = likeness[:, chosen].max(1).values
+        nearest = similarity[:, chosen].max(1).values
         nearest[chosen] = math.inf
         chosen.append(int(nearest.argmin()))
     return best[chosen].tolist()
 
 
 def match_channels(teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Pair the channels of two maps so that the cosine similarities sum up to the most.
+    """Pair the channels of two feature maps so that the sum of the cosine similarities is largest.
 
-    The assignment is optimal (the Hungarian problem, by SciPy), each channel in one pair at most.
+    The assignment is optimal (``scipy.optimize.linear_sum_assignment``). A channel is in one pair
+    at most.
 
     Args:
         teacher (Tensor): `(C_T, H, W)`.
         student (Tensor): `(C_S, H, W)`.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor]: Of each of the min(C_T, C_S) pairs the teacher's channel (in
-        ascending order), the student's, and the cosine similarity of their patterns.
+        tuple[Tensor, Tensor, Tensor]: For each of the min(C_T, C_S) pairs the channel of the
+        teacher (ascending), the channel of the student, and the cosine similarity of their
+        patterns.
     """
     cosines = patterns_of(teacher) @ patterns_of(student).T
-    rows, columns = (
-        torch.from_numpy(one) for one in linear_sum_assignment(cosines.numpy(), maximize=True)
-    )
+    pairs = linear_sum_assignment(cosines.numpy(), maximize=True)
+    rows, columns = (torch.from_numpy(indices) for indices in pairs)
     return rows, columns, cosines[rows, columns]

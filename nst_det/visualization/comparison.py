@@ -1,4 +1,4 @@
-"""Detections of several detectors on the same images, side by side."""
+"""The picture that compares the detections of several detectors on the same images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,16 +26,16 @@ def draw_comparison(
     scale: int = 2,
     score_thr: float = 0.3,
 ) -> None:
-    """Draw the ground truth and each detector's detections on the first images of a test set.
+    """Draw the ground truth, and the detections of each detector, on the first test images.
 
     Args:
         dataset (BaseDetDataset): The test set.
-        results (Mapping[str, Path]): By title, what ``tools/test.py --out`` wrote of a detector on
-            this test set.
-        out (Path): The picture to write: a row per detector, below a row of the ground truth.
-        images (int): How many images. Defaults to 4.
-        scale (int): How much larger they are drawn. Defaults to 2.
-        score_thr (float): Detections below this score are left out. Defaults to 0.3.
+        results (Mapping[str, Path]): For each title the file that ``tools/test.py --out`` wrote for
+            a detector on this test set.
+        out (Path): The picture to write: a row with the ground truth, then a row per detector.
+        images (int): The number of images. Defaults to 4.
+        scale (int): The factor by which the images are enlarged. Defaults to 2.
+        score_thr (float): Detections with a lower score are left out. Defaults to 0.3.
     """
     infos = [dataset.get_data_info(i) for i in range(min(images, len(dataset)))]
     classes = dataset.metainfo['classes']
@@ -68,14 +68,19 @@ def draw_comparison(
 def _ground_truth(info: dict) -> dict[str, torch.Tensor]:
     objects = info['instances']
     return dict(
-        bboxes=torch.tensor([one['bbox'] for one in objects], dtype=torch.float).view(-1, 4),
-        labels=torch.tensor([one['bbox_label'] for one in objects], dtype=torch.long),
+        bboxes=torch.tensor([instance['bbox'] for instance in objects], dtype=torch.float).view(
+            -1, 4
+        ),
+        labels=torch.tensor([instance['bbox_label'] for instance in objects], dtype=torch.long),
     )
 
 
 def _montage(rows: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
-    width = max(sum(one.width + GAP for one in row) for row in rows.values()) - GAP
-    height = sum(max(one.height for one in row) + TITLE_HEIGHT + GAP for row in rows.values())
+    """Put rows of pictures below each other, each row under its title."""
+    width = max(sum(picture.width + GAP for picture in row) for row in rows.values()) - GAP
+    height = sum(
+        max(picture.height for picture in row) + TITLE_HEIGHT + GAP for row in rows.values()
+    )
     sheet = Image.new('RGB', (width, height), 'white')
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=18)
@@ -83,8 +88,8 @@ def _montage(rows: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
     for title, row in rows.items():
         pen.text((2, y + 2), title, fill='black', font=font)
         x = 0
-        for one in row:
-            sheet.paste(one, (x, y + TITLE_HEIGHT))
-            x += one.width + GAP
-        y += max(one.height for one in row) + TITLE_HEIGHT + GAP
+        for picture in row:
+            sheet.paste(picture, (x, y + TITLE_HEIGHT))
+            x += picture.width + GAP
+        y += max(picture.height for picture in row) + TITLE_HEIGHT + GAP
     return sheet

@@ -1,4 +1,4 @@
-"""What teacher and student see of one image at the layers of a distiller's transfers."""
+"""The feature maps of one image at the layers of a distiller's transfers."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
+from mmdet.structures import DetDataSample
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
@@ -17,6 +18,7 @@ from nst_det.fileio.find import find_image
 from nst_det.models.distillers import NSTDistiller
 from nst_det.models.distillers.taps.geometry import compute_strides
 from nst_det.models.distillers.taps.recorder import record
+from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch
 from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
 from nst_det.models.losses import Kernel, PolynomialKernel, nst_mmd2
@@ -24,17 +26,18 @@ from nst_det.models.losses import Kernel, PolynomialKernel, nst_mmd2
 
 @dataclass
 class LayerView:
-    """One image at one transfer: the teacher's map and those of one student or several.
+    """The feature maps of one image for one transfer: of the teacher and of one student or more.
 
     Args:
-        name (str): The image's name, without its folder and suffix.
-        layer (str): The student's tapped layer.
-        image (np.ndarray): The image at the size that the detectors saw, RGB `(H, W, 3)`, uint8.
-        strides (tuple[float, float]): Vertical and horizontal pixels per position of the maps.
-        kernel (Kernel): The transfer's kernel, or the paper's where its loss has none.
-        teacher (Tensor): The teacher's map at the student's positions, `(C_T, H_l, W_l)`, float32
-            on the CPU, without the positions outside the image.
-        students (dict[str, Tensor]): Each student's map `(C_S, H_l, W_l)` by the student's title.
+        name (str): The file name of the image without its suffix.
+        layer (str): The tapped layer of the student.
+        image (np.ndarray): The image in the size that the detectors take, RGB `(H, W, 3)`, uint8.
+        strides (tuple[float, float]): Vertical and horizontal pixels per position.
+        kernel (Kernel): The kernel of the transfer, or the paper's kernel if its loss has none.
+        teacher (Tensor): The teacher's feature map at the positions of the student's,
+            `(C_T, H_l, W_l)`, float32 on the CPU, without the positions outside the image.
+        students (dict[str, Tensor]): The feature map `(C_S, H_l, W_l)` of each student, by the
+            title of the student.
     """
 
     name: str
@@ -46,10 +49,10 @@ class LayerView:
     students: dict[str, Tensor]
 
     def mmd2(self, title: str) -> float:
-        """MMD² between a student's patterns and the teacher's (NST, eq. 4).
+        """Compute MMD² between the patterns of a student and of the teacher (NST, eq. 4).
 
         Args:
-            title (str): The student's title.
+            title (str): The title of the student.
 
         Returns:
             float: MMD².
@@ -58,104 +61,130 @@ class LayerView:
 
     @property
     def label(self) -> str:
-        """str: The layer, fit for the name of a file."""
+        """str: The layer, with the characters that a file name should not contain replaced."""
         return re.sub(r'[^\w.-]', '_', self.layer)
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """tuple[float, float, float, float]: Where the maps lie on the image, for ``imshow``."""
+        """tuple[float, float, float, float]: The area of the feature maps, for ``imshow``."""
         height, width = self.teacher.shape[1:]
         return 0, width * self.strides[1], height * self.strides[0], 0
 
 
 @torch.no_grad()
 def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerView]:
-    """Look at an image through the tapped layers of a distiller.
+    """Record the tapped feature maps of one image in the teacher and the student of a distiller.
 
-    The distiller learns nothing from it and is left in the mode that it was in.
+    The distiller is not trained by this, and is left in the mode that it was in.
 
     Args:
         distiller (NSTDistiller): The distiller.
-        data (dict): What a test pipeline gives for the image: ``inputs`` and ``data_samples``.
-        title (str): What the distiller's student is called, such as ``'after'``.
+        data (dict): The output of a test pipeline for the image: ``inputs`` and ``data_samples``.
+        title (str): The title of the distiller's student, such as ``'after'``.
 
     Returns:
-        list[LayerView]: One per transfer between two layers.
+        list[LayerView]: One for each transfer between feature maps.
 
     Raises:
-        UserError: Where the distiller has no such transfer, or a layer does not run.
+        UserError: If the distiller has no such transfer, or a layer does not run.
     """
-    transfers = [one for one in distiller.transfers if isinstance(one, FeatureTransfer)]
+    transfers = [
+        transfer for transfer in distiller.transfers if isinstance(transfer, FeatureTransfer)
+    ]
     if not transfers:
-        raise UserError('the distiller has no transfer between two layers: nothing to look at')
+        raise UserError(
+            'the distiller has no transfer between feature maps, so there is nothing to draw: give '
+            "one, such as dict(layer=…, loss=dict(type='NSTLoss'))"
+        )
     training = distiller.training
     distiller.eval()
     try:
         inputs = distiller.data_preprocessor(pseudo_collate([data]), False)
         images, samples = inputs['inputs'], inputs['data_samples']
+        teacher_taps = [transfer.teacher_tap for transfer in transfers]
         teacher_output = distiller.open_teacher()(
-            images, samples, distiller.data_preprocessor, [one.teacher_tap for one in transfers]
+            images, samples, distiller.data_preprocessor, teacher_taps
         )
-        taps = [one.student_tap for one in transfers]
-        with record(distiller.student, taps, 'student', stop_early=True) as tapped:
+        student_taps = [transfer.student_tap for transfer in transfers]
+        with record(distiller.student, student_taps, 'student', stop_early=True) as tensors:
             distiller.student(images, samples, mode='tensor')
     finally:
         distiller.train(training)
     batch = Batch.of(images, samples, ignore_padding=True)
-    picture = mmcv.imread(samples[0].img_path, channel_order='rgb')
-    height, width = samples[0].metainfo.get('img_shape', picture.shape)[:2]
-    picture = mmcv.imresize(picture, (width, height))
-    views = []
-    for transfer, one in zip(transfers, tapped):
-        student_map, teacher_map, mask = transfer.pair(one, batch, teacher_output)
-        size = student_map.shape[2:]
-        rows, columns = size if mask is None else (mask.any(3).sum(), mask.any(2).sum())
-        crop = [m[0, :, :rows, :columns].float().cpu() for m in (teacher_map, student_map)]
-        views.append(
-            LayerView(
-                name=Path(samples[0].img_path).stem,
-                layer=transfer.layer,
-                image=picture,
-                strides=compute_strides(batch.batch_input_shape, size),
-                kernel=getattr(transfer.loss, 'kernel', None) or PolynomialKernel(),
-                teacher=crop[0],
-                students={title: crop[1]},
-            )
-        )
-    return views
+    return [
+        _make_view(transfer, tensor, batch, teacher_output, samples[0], title)
+        for transfer, tensor in zip(transfers, tensors)
+    ]
+
+
+def _make_view(
+    transfer: FeatureTransfer,
+    student_tensor: Tensor,
+    batch: Batch,
+    teacher_output: TeacherOutput,
+    sample: DetDataSample,
+    title: str,
+) -> LayerView:
+    student_map, teacher_map, mask = transfer.pair(student_tensor, batch, teacher_output)
+    size = student_map.shape[2:]
+    rows, columns = size if mask is None else (mask.any(3).sum(), mask.any(2).sum())
+    teacher, student = (
+        feature_map[0, :, :rows, :columns].float().cpu()
+        for feature_map in (teacher_map, student_map)
+    )
+    return LayerView(
+        name=Path(sample.img_path).stem,
+        layer=transfer.layer,
+        image=_read_image(sample),
+        strides=compute_strides(batch.batch_input_shape, size),
+        kernel=getattr(transfer.loss, 'kernel', None) or PolynomialKernel(),
+        teacher=teacher,
+        students={title: student},
+    )
+
+
+def _read_image(sample: DetDataSample) -> np.ndarray:
+    """Read the image of a sample in the size that the detectors take."""
+    image = mmcv.imread(sample.img_path, channel_order='rgb')
+    height, width = sample.metainfo.get('img_shape', image.shape)[:2]
+    return mmcv.imresize(image, (width, height))
 
 
 def merge_views(*groups: list[LayerView]) -> list[LayerView]:
-    """Put the students of several looks at the same image and layers into one view per layer.
+    """Merge the views of the same image and layers so that each view has all students.
 
     Args:
-        *groups (list[LayerView]): What :func:`view_layers` gave for each student, in their order.
+        *groups (list[LayerView]): The views of :func:`view_layers` for each student.
 
     Returns:
-        list[LayerView]: The last group's views, with all the students.
+        list[LayerView]: The views of the last group, with the students of all groups in order.
     """
     for views in zip(*groups):
-        views[-1].students = {k: v for view in views for k, v in view.students.items()}
+        views[-1].students = {
+            title: student for view in views for title, student in view.students.items()
+        }
     return list(groups[-1])
 
 
 def load_image(cfg: Config, path: str) -> dict:
-    """Read an image through a config's test pipeline.
+    """Load an image by the test pipeline of a config.
 
     Args:
-        cfg (Config): The whole config.
+        cfg (Config): The complete config.
         path (str): The image file.
 
     Returns:
-        dict: What the pipeline gives.
+        dict: The output of the pipeline.
 
     Raises:
-        UserError: Where there is no such image, or the config has no test pipeline.
+        UserError: If there is no such image, or the config has no test pipeline.
     """
     find_image(path)
     if not cfg.get('test_dataloader'):
-        raise UserError('the config has no test_dataloader, whose pipeline would load the images')
+        raise UserError(
+            'the config has no test_dataloader, whose pipeline is needed to load an image: give one'
+        )
     data = Compose(get_test_pipeline_cfg(cfg))(dict(img_path=str(path), img_id=0, instances=[]))
     if data is None:
-        raise UserError(f'{path} cannot be read as an image')
+        raise UserError(f'{path} cannot be read as an image: give a JPEG or PNG file')
     return data

@@ -1,4 +1,4 @@
-"""All the figures of what was transferred, by name and as files."""
+"""All figures of the patterns of teacher and student, by name and as files."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nst_det.errors import UserError
+from nst_det.errors import refuse_existing
 from nst_det.visualization.channel_overlays import draw_overlays
 from nst_det.visualization.gram_matrices import draw_grams
 from nst_det.visualization.layer_view import LayerView
@@ -20,29 +20,29 @@ FORMATS = ('png', 'svg')
 
 
 def write_figures(views: list[LayerView], folder: Path, dpi: int = 110) -> Iterator[Path]:
-    """Write every figure of every view, as PNG and as SVG.
+    """Write all figures of each view, as PNG and as SVG.
 
     Args:
-        views (list[LayerView]): Images at layers.
-        folder (Path): Where to; it is made.
-        dpi (int): Pixels per inch of the PNG. Defaults to 110.
+        views (list[LayerView]): The views.
+        folder (Path): The folder to write to; it is created if needed.
+        dpi (int): Pixels per inch of the PNG files. Defaults to 110.
 
     Yields:
-        Path: Each file, ``<image>_<layer>_<figure>.png`` or ``.svg``, when it is written.
+        Path: Each file after it is written, ``<image>_<layer>_<figure>.png`` or ``.svg``.
 
     Raises:
-        UserError: Where one of them is there already; then none is written.
+        UserError: If one of the files exists already. Then no file is written.
     """
-    for file in (_file(folder, *which) for which in product(views, FIGURES, FORMATS)):
-        if file.exists():
-            raise UserError(f'{file} exists already: choose another folder by -o, or remove it')
+    for view, name, suffix in product(views, FIGURES, FORMATS):
+        file = _file(folder, view, name, suffix)
+        refuse_existing(file, 'choose another folder with -o, or remove it')
     folder.mkdir(parents=True, exist_ok=True)
     for view in views:
         for name, draw in FIGURES.items():
             figure = draw(view)
             for suffix in FORMATS:
                 file = _file(folder, view, name, suffix)
-                # The same figure gives the same file.
+                # Without these two settings, the same figure would give different files.
                 with matplotlib.rc_context({'svg.hashsalt': 'nst_det'}):
                     metadata = {'Date': None} if suffix == 'svg' else None
                     figure.savefig(file, dpi=dpi, metadata=metadata)
@@ -54,7 +54,7 @@ def _file(folder: Path, view: LayerView, figure: str, suffix: str) -> Path:
 
 
 def pixels_of(figure: Figure, dpi: int = 100) -> np.ndarray:
-    """Render a figure.
+    """Render a figure as an image.
 
     Args:
         figure (Figure): The figure.

@@ -64,7 +64,7 @@ class Recorder:
         calls = itertools.count()
 
         def call(original: Callable, *args: Any, **kwargs: Any) -> Any:
-            by_key: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}
+            by_key: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
             self._take(note, next(calls), by_key if kwargs else args)
             return original(*args, **kwargs)
 
