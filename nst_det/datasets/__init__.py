@@ -1,4 +1,4 @@
-"""What is read from disk: VOC devkits and their images, and a small devkit of drawn shapes."""
+"""Data sets: VOC devkits and their images, and a small devkit of drawn shapes."""
 
 from .shape_pictures import SHAPE_CLASSES
 from .shapes_devkit import make_shapes_devkit

@@ -23,7 +23,7 @@ class ShapeObject:
         name (str): Its class.
         box (tuple[int, int, int, int]): ``(xmin, ymin, xmax, ymax)`` of the visible part, in
             pixels counted from 1, both ends included.
-        truncated (bool): Whether the picture's border or another object cuts it.
+        truncated (bool): Whether the border of the picture or another object cuts it.
         difficult (bool): Whether it is tiny or mostly hidden.
     """
 
@@ -36,26 +36,26 @@ class ShapeObject:
 def draw_shape_picture(size: int, rng: np.random.Generator) -> tuple[np.ndarray, list[ShapeObject]]:
     """Draw one picture with one to five objects.
 
-    Colours and textures come from one distribution, whatever the class, and whether it is an
-    object at all: the outline alone tells.
+    Colours and textures come from one distribution for all classes and for the distractors: only
+    the outline tells the class.
 
     Args:
         size (int): Width and height of the picture in pixels.
-        rng (np.random.Generator): The source of all that is random.
+        rng (np.random.Generator): The random number generator.
 
     Returns:
-        tuple: The RGB picture, ``(H, W, 3)`` uint8, and its objects.
+        tuple[np.ndarray, list[ShapeObject]]: The RGB picture, `(H, W, 3)` uint8, and its objects.
     """
-    canvas = _draw_background(size, rng)
+    picture = _draw_background(size, rng)
     for _ in range(rng.integers(0, 2)):
         outline = _place(_draw_outline(str(rng.choice(DISTRACTORS)), rng), size, rng)
-        canvas = _paint(canvas, _rasterize(outline, size), rng)
+        picture = _paint(picture, _rasterize(outline, size), rng)
 
     names: list[str] = []
     outlines: list[np.ndarray] = []
-    masks: list[np.ndarray] = []  # what is visible of each
-    wanted = rng.integers(1, 6)
-    for _ in range(8 * wanted):
+    masks: list[np.ndarray] = []  # the visible part of each object
+    count = rng.integers(1, 6)
+    for _ in range(8 * count):
         name = str(rng.choice(SHAPE_CLASSES))
         outline = _place(_draw_outline(name, rng), size, rng)
         alpha = _rasterize(outline, size)
@@ -63,24 +63,24 @@ def draw_shape_picture(size: int, rng: np.random.Generator) -> tuple[np.ndarray,
         shown = [
             _visible_part(mask, line) for mask, line in zip([*covered, alpha], [*outlines, outline])
         ]
-        # Half hidden objects are to be seldom, hidden ones never.
+        # Half hidden objects are rare, and hidden objects do not occur.
         if min(shown) < (0.35 if rng.random() < 0.6 else 0.75):
             continue
-        canvas = _paint(canvas, alpha, rng)
+        picture = _paint(picture, alpha, rng)
         names.append(name)
         outlines.append(outline)
         masks = [*covered, alpha]
-        if len(names) == wanted:
+        if len(names) == count:
             break
-    canvas += rng.normal(0, 3, canvas.shape)  # a camera's noise
+    picture += rng.normal(0, 3, picture.shape)  # like the noise of a camera
     objects = [
         _annotate(name, mask, outline) for name, mask, outline in zip(names, masks, outlines)
     ]
-    return canvas.clip(0, 255).round().astype(np.uint8), objects
+    return picture.clip(0, 255).round().astype(np.uint8), objects
 
 
 def _annotate(name: str, mask: np.ndarray, outline: np.ndarray) -> ShapeObject:
-    """Describe an object by what is visible of it."""
+    """Describe an object by its visible part."""
     rows, columns = np.nonzero(mask >= 0.5)
     xmin, ymin, xmax, ymax = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
     shown = _visible_part(mask, outline)
@@ -94,14 +94,14 @@ def _annotate(name: str, mask: np.ndarray, outline: np.ndarray) -> ShapeObject:
 
 
 def _visible_part(mask: np.ndarray, outline: np.ndarray) -> float:
-    """The visible share of an outline's area, beyond the border included."""
+    """The visible share of the area of an outline, which may extend beyond the border."""
     x, y = outline.T
     area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2  # shoelace formula
     return mask.sum() / area
 
 
 def _draw_outline(name: str, rng: np.random.Generator) -> np.ndarray:
-    """The corners of an outline about the origin, (N, 2), turned and stretched at random."""
+    """The corners of an outline around the origin, `(N, 2)`, rotated and stretched at random."""
     turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     if name == 'circle':
         corners = np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -135,7 +135,7 @@ def _draw_outline(name: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def _smallest_extent(size: int) -> float:
-    """What an object measures at least, in pixels, not to be difficult for being tiny."""
+    """The smallest extent in pixels of an object that is not tiny."""
     return max(16, size / 6.5)
 
 
@@ -148,37 +148,37 @@ def _place(outline: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarr
         extent = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
     outline = outline - (outline.min(axis=0) + outline.max(axis=0)) / 2
     outline = outline * extent / np.ptp(outline, axis=0).max()
-    margin = extent * (0.3 if rng.random() < 0.15 else 0.5)  # some reach beyond the border
+    margin = extent * (0.3 if rng.random() < 0.15 else 0.5)  # some extend beyond the border
     return outline + rng.uniform(margin, size - margin, size=2)
 
 
 def _rasterize(outline: np.ndarray, size: int) -> np.ndarray:
-    """The share of each pixel that a polygon covers, (H, W)."""
+    """The share of each pixel that a polygon covers, `(H, W)`."""
     large = Image.new('L', (size * SUPERSAMPLING,) * 2)
     ImageDraw.Draw(large).polygon([tuple(point) for point in outline * SUPERSAMPLING], fill=255)
     return np.asarray(large.reduce(SUPERSAMPLING), np.float64) / 255
 
 
-def _paint(canvas: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Paint a mask with a random fill, above a soft shadow."""
-    size = len(canvas)
+def _paint(picture: np.ndarray, alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Paint a mask with a random fill over a soft shadow."""
+    size = len(picture)
     shadow = Image.fromarray((alpha * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2.5))
     shift = tuple(rng.integers(-2, 3, size=2))
     shadow = np.roll(np.asarray(shadow, np.float64) / 255, shift, axis=(0, 1))
-    canvas = canvas * (1 - rng.uniform(0, 0.5) * shadow[..., None])
+    picture = picture * (1 - rng.uniform(0, 0.5) * shadow[..., None])
 
-    beneath = (canvas * alpha[..., None]).sum(axis=(0, 1)) / alpha.sum()
+    beneath = (picture * alpha[..., None]).sum(axis=(0, 1)) / alpha.sum()
     colours = _random_colour(rng), _random_colour(rng)
     for _ in range(20):
         if min(np.linalg.norm(colour - beneath) for colour in colours) > 70:
             break
         colours = _random_colour(rng), _random_colour(rng)
     fill = _draw_fill(size, *colours, rng)
-    return canvas * (1 - alpha[..., None]) + fill * alpha[..., None]
+    return picture * (1 - alpha[..., None]) + fill * alpha[..., None]
 
 
 def _random_colour(rng: np.random.Generator, saturation: float = 1.0) -> np.ndarray:
-    """An RGB colour, (3,) in 0..255."""
+    """An RGB colour, `(3,)` in 0..255."""
     hue, strength, value = rng.uniform([0, 0.2, 0.25], [1, 1, 1])
     return 255 * np.array(colorsys.hsv_to_rgb(hue, saturation * strength, value))
 
@@ -186,7 +186,7 @@ def _random_colour(rng: np.random.Generator, saturation: float = 1.0) -> np.ndar
 def _draw_fill(
     size: int, first: np.ndarray, second: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Cover a square with a random texture of two colours, (H, W, 3)."""
+    """A square with a random texture of two colours, `(H, W, 3)`."""
     kind = rng.choice(FILLS)
     angle, phase = rng.uniform(0, 2 * np.pi, size=2)
     row, column = np.mgrid[:size, :size]
@@ -205,27 +205,27 @@ def _draw_fill(
         mix = 2 * (np.cos(u) + np.cos(v)) - 1
     else:  # speckle
         mix = _smooth_noise(size, size // 3, rng)
-    # The outline is to stand out from its filling.
+    # The outline must stand out from its fill.
     contrast = rng.uniform(0.15, 0.6)
     return first + contrast * mix.clip(0, 1)[..., None] * (second - first)
 
 
 def _smooth_noise(size: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise in 0..1 that varies over ``size / cells`` pixels, (H, W)."""
+    """Noise in 0..1 that varies over ``size / cells`` pixels, `(H, W)`."""
     grid = Image.fromarray(rng.integers(0, 256, (cells, cells), dtype=np.uint8))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), np.float64) / 255
 
 
 def _draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A gradient with patches, grain and lines, (H, W, 3) in 0..255."""
+    """A gradient with patches, grain and lines, `(H, W, 3)` in 0..255."""
     first, second = _random_colour(rng, 0.6), _random_colour(rng, 0.6)
     angle = rng.uniform(0, 2 * np.pi)
     row, column = np.mgrid[:size, :size] / size - 0.5
     mix = (0.5 + column * np.cos(angle) + row * np.sin(angle)).clip(0, 1)
-    canvas = first + mix[..., None] * (second - first)
+    picture = first + mix[..., None] * (second - first)
     patches = _smooth_noise(size, int(rng.integers(3, 9)), rng) - 0.5
     grain = _smooth_noise(size, size // 2, rng) - 0.5
-    canvas += rng.uniform(30, 110) * patches[..., None] + rng.uniform(0, 30) * grain[..., None]
+    picture += rng.uniform(30, 110) * patches[..., None] + rng.uniform(0, 30) * grain[..., None]
     for _ in range(rng.integers(2, 8)):
         large = Image.new('L', (size * SUPERSAMPLING,) * 2)
         start, end = rng.uniform(-0.2, 1.2, (2, 2)) * size * SUPERSAMPLING
@@ -239,5 +239,5 @@ def _draw_background(size: int, rng: np.random.Generator) -> np.ndarray:
                 corners, bow, bow + rng.uniform(60, 200), fill=255, width=width
             )
         alpha = np.asarray(large.reduce(SUPERSAMPLING), np.float64) / 255 * rng.uniform(0.4, 0.9)
-        canvas += alpha[..., None] * (_random_colour(rng) - canvas)
-    return canvas
+        picture += alpha[..., None] * (_random_colour(rng) - picture)
+    return picture

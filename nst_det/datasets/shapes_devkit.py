@@ -1,4 +1,4 @@
-"""A small VOC devkit of drawn shapes, to try a detector on within minutes."""
+"""A small VOC devkit of drawn shapes, on which a detector trains within minutes."""
 
 import json
 import tempfile
@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from nst_det.config.validators import check_integer
+from nst_det.datasets.shape_pictures import SHAPE_CLASSES, ShapeObject, draw_shape_picture
 from nst_det.errors import UserError
 
-from .shape_pictures import SHAPE_CLASSES, ShapeObject, draw_shape_picture
-
-RECIPE = 1  # raise it when the same parameters begin to give other pictures
+RECIPE = 1  # increase it when a change of the code changes the pictures of the same parameters
 MARKER = 'shapes.json'
 
 
@@ -24,37 +24,32 @@ def make_shapes_devkit(
 ) -> Path:
     """Draw a devkit of coloured, textured shapes on cluttered backgrounds.
 
-    It has VOC2007's layout, its XML fields (boxes of the visible part, counted from 1;
-    ``truncated`` and ``difficult`` flags) and its image-set lists, the ones per class included.
-    The colours and textures of all classes, and of the things that are no objects, are drawn
-    from the same distribution, so that the shape alone tells the class. An object that is tiny
-    or mostly hidden is marked difficult.
+    It has the layout of VOC2007, its XML fields (boxes of the visible part, counted from 1;
+    ``truncated`` and ``difficult`` flags) and its image-set lists, including those for each class.
+    The colours and textures of all classes, and of the distractors, come from one distribution, so
+    that only the shape tells the class. Tiny and mostly hidden objects are marked difficult.
 
-    The pictures depend on the seed, the image size and their own number alone. A devkit that
-    the same parameters made is used again as it is; nothing else is ever overwritten.
+    A picture depends only on the seed, the image size and its number. A devkit that was made with
+    the same parameters is used again; any other existing folder is an error.
 
     Args:
         out_dir (str | Path): The folder in which ``VOCdevkit/VOC2007`` is made.
-        num_train (int): How many images ``trainval.txt`` lists; three in four of them are
-            ``train.txt``, the others ``val.txt``. Defaults to 200.
-        num_test (int): How many images ``test.txt`` lists. Defaults to 100.
+        num_train (int): The number of images in ``trainval.txt``. Three in four of them are in
+            ``train.txt``, the others in ``val.txt``. Defaults to 200.
+        num_test (int): The number of images in ``test.txt``. Defaults to 100.
         image_size (int): Width and height of the images in pixels. Defaults to 160.
-        seed (int): Seed of all that is random. Defaults to 0.
+        seed (int): The random seed. Defaults to 0.
 
     Returns:
         Path: The ``VOCdevkit`` folder, for ``data_root``.
 
     Raises:
-        UserError: If the parameters are out of range, or ``VOCdevkit`` holds anything else.
+        UserError: If a parameter is out of range, or ``VOCdevkit`` exists with other content.
     """
-    for name, value, least in (
-        ('num_train', num_train, 2),
-        ('num_test', num_test, 1),
-        ('image_size', image_size, 64),
-        ('seed', seed, 0),
-    ):
-        if value < least:
-            raise UserError(f'{name}={value} is too small, expected at least {least}')
+    check_integer('num_train', num_train, 2)
+    check_integer('num_test', num_test, 1)
+    check_integer('image_size', image_size, 64)
+    check_integer('seed', seed, 0)
     out_dir = Path(out_dir)
     devkit = out_dir / 'VOCdevkit'
     parameters = dict(
@@ -79,7 +74,7 @@ def make_shapes_devkit(
 
 
 def _check_reusable(devkit: Path, parameters: dict) -> None:
-    """Check that an existing folder is the very devkit that these parameters make."""
+    """Check that an existing folder is a complete devkit with these parameters."""
     where = devkit.absolute()
     remedy = 'choose another folder, or move this one away'
     try:
@@ -88,7 +83,7 @@ def _check_reusable(devkit: Path, parameters: dict) -> None:
         raise UserError(f'{where} exists and is not a devkit of shapes: {remedy}') from None
     if made_with != parameters:
         raise UserError(
-            f'{where} holds shapes made with {_spell(made_with)}, asked for '
+            f'{where} holds shapes made with {_spell(made_with)}, expected '
             f'{_spell(parameters)}: {remedy}'
         )
     year = devkit / 'VOC2007'
@@ -136,13 +131,13 @@ def _write_devkit(devkit: Path, num_train: int, num_test: int, image_size: int, 
 
 
 def _presence(shape: str, objects: list[ShapeObject]) -> int:
-    """VOC's mark of a class in an image: 1 present, 0 only difficult ones, -1 absent."""
+    """VOC's number for a class in an image: 1 present, 0 only difficult objects, -1 absent."""
     difficult = [obj.difficult for obj in objects if obj.name == shape]
     return -1 if not difficult else 0 if all(difficult) else 1
 
 
 def _annotation_xml(image_id: str, image_size: int, objects: list[ShapeObject]) -> str:
-    """Write an annotation as VOC does."""
+    """The text of an annotation in VOC's format."""
     lines = [
         '<annotation>',
         '\t<folder>VOC2007</folder>',

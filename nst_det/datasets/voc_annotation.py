@@ -1,4 +1,4 @@
-"""Annotations in VOC's XML, which may come from strangers: read whole and sane, or refused."""
+"""Annotations in VOC's XML, which may come from strangers: incomplete or odd ones are refused."""
 
 import math
 import os.path as osp
@@ -30,12 +30,12 @@ class VOCObject:
 
 @dataclass
 class VOCAnnotation:
-    """What is annotated in an image.
+    """The annotation of an image.
 
     Args:
         tree (ElementTree): The XML, which declares no entities.
-        width (int): Of the image, in pixels.
-        height (int): Of the image, in pixels.
+        width (int): The width of the image in pixels.
+        height (int): The height of the image in pixels.
         objects (list[VOCObject]): The objects of the wanted classes.
         others (list[str]): The class names of the other objects.
     """
@@ -50,24 +50,24 @@ class VOCAnnotation:
 def read_annotation(path: str, classes: Container[str] | None = None) -> VOCAnnotation:
     """Read the annotation of an image.
 
-    A ``<difficult>`` that is missing is 0, and an image may have no objects. ``<filename>`` is not
-    looked at, whatever path it spells: an image has the name of its annotation.
+    A missing ``<difficult>`` is 0, and an image may have no objects. ``<filename>`` is not used,
+    whatever path it holds: an image has the name of its annotation.
 
     Args:
         path (str): The file.
-        classes (Container[str], optional): The classes that are wanted; objects of others are not
+        classes (Container[str], optional): The wanted classes. Objects of other classes are not
             checked. Defaults to None, all.
 
     Returns:
-        VOCAnnotation: What it says.
+        VOCAnnotation: The annotation.
 
     Raises:
-        UserError: Where it cannot be read, is no XML or larger than 16 MiB, declares a document
-            type or entities, or lacks a size, name or box; where a number is none or a side longer
-            than a JPEG's can be; where a box has no area, is outside its image or reaches farther
-            beyond it than it is wide or high.
+        UserError: If it cannot be read, is no XML or larger than 16 MiB, declares a document type
+            or entities, or lacks a size, a name or a box; if a number cannot be read, or a side is
+            longer than that of a JPEG can be; if a box has no area, is outside the image, or
+            extends beyond it by more than the width or height of the image.
     """
-    if osp.exists(path) and not osp.isfile(path):  # reading a pipe would wait for ever
+    if osp.exists(path) and not osp.isfile(path):  # reading a pipe would wait forever
         raise UserError(f'the annotation {osp.abspath(path)} is no plain file')
     try:
         with open(path, 'rb') as file:
@@ -82,7 +82,7 @@ def read_annotation(path: str, classes: Container[str] | None = None) -> VOCAnno
 def parse_annotation(
     content: bytes, path: str, classes: Container[str] | None = None
 ) -> VOCAnnotation:
-    """Read the annotation of an image out of a file's bytes: see :func:`read_annotation`."""
+    """Read the annotation of an image from the content of a file: see :func:`read_annotation`."""
     try:
         if len(content) > LARGEST_FILE:
             raise _Fault(f'is larger than {LARGEST_FILE} bytes, which no annotation is')
@@ -97,20 +97,20 @@ def parse_annotation(
                 objects.append(_read_object(obj, f'object {number} ({name!r})', width, height))
             else:
                 others.append(name)
-    except _Fault as fault:
-        raise UserError(f'the annotation {osp.abspath(path)} {fault}') from fault.__cause__
+    except _Fault as error:
+        raise UserError(f'the annotation {osp.abspath(path)} {error}') from error.__cause__
     return VOCAnnotation(ET.ElementTree(root), width, height, objects, others)
 
 
 class _Fault(Exception):
-    """What is wrong with an annotation, to be said after its path."""
+    """A fault of an annotation; the message continues a sentence that begins with its path."""
 
 
 class _Builder(ET.TreeBuilder):
-    """Builds the tree of a document without a document type, and so without entities."""
+    """Builds a tree, and refuses a document type, so that there are no entities."""
 
     def doctype(self, *declared: str) -> NoReturn:
-        raise _Fault('declares a document type, as files that expand without end do: remove it')
+        raise _Fault('declares a document type, as files that expand endlessly do: remove it')
 
 
 def _parse(content: bytes) -> ET.Element:
@@ -118,20 +118,20 @@ def _parse(content: bytes) -> ET.Element:
         parser = ET.XMLParser(target=_Builder())
         parser.feed(content)
         return parser.close()
-    except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: its encoding
+    except (ET.ParseError, ValueError, LookupError) as error:  # the latter two: a wrong encoding
         state = f'is not valid XML ({error})' if content else 'is empty'
         raise _Fault(f'{state}: it is truncated or damaged') from error
 
 
 def _read_side(root: ET.Element, side: str) -> int:
-    """Read the image's width or height."""
+    """Read the width or the height of the image."""
     size = root.find('size')
     if size is None:
         raise _Fault('has no <size>, expected the width and height of its image')
     pixels = _read_number(size, side, '<size>')
     if not 1 <= pixels <= LARGEST_SIDE or pixels != int(pixels):
         raise _Fault(
-            f'says that the {side} of its image is {pixels:g} pixels, expected a whole number from '
+            f'gives {pixels:g} pixels as the {side} of its image, expected a whole number from '
             f'1 to {LARGEST_SIDE}'
         )
     return int(pixels)

@@ -22,12 +22,12 @@ OFFICIAL = {  # images in VOC's own lists
 
 @dataclass
 class DevkitCheck:
-    """What a devkit holds and what is wrong with it.
+    """The content of a devkit, and its faults.
 
     Args:
-        rows (list[list]): A row per list: year, list, images, images of VOC's own list, objects,
-            difficult ones, objects of classes that are not VOC's, images with a fault.
-        faults (list[str]): One line each.
+        rows (list[list]): A row per list: year, list, images, images in VOC's list, objects,
+            difficult objects, objects of classes that are not VOC's, images with a fault.
+        faults (list[str]): The faults, one line each.
     """
 
     rows: list[list] = field(default_factory=list)
@@ -50,19 +50,19 @@ class DevkitCheck:
 def check_devkit(folder: str | Path, subset: bool = False) -> DevkitCheck:
     """Check every list, annotation and image of a devkit.
 
-    The lists are to have VOC's lengths, ``trainval`` to be ``train`` and ``val``; each image that
-    a list names is to be there, whole, decodable, of the size that its annotation says, and the
-    annotation to be one that :func:`read_annotation` accepts.
+    The lists must have VOC's lengths, and ``trainval`` must be ``train`` and ``val`` together. Each
+    listed image must exist, be complete and decodable, and have the size in its annotation; and
+    :func:`read_annotation` must accept the annotation.
 
     Args:
-        folder (str | Path): ``VOCdevkit``, or the folder that it is in.
+        folder (str | Path): ``VOCdevkit``, or its parent folder.
         subset (bool): The lists may have any length. Defaults to False.
 
     Returns:
-        DevkitCheck: What was found.
+        DevkitCheck: The content and the faults.
 
     Raises:
-        UserError: Where there is no devkit.
+        UserError: If there is no devkit.
     """
     check = DevkitCheck()
     for year in find_devkit_years(folder):
@@ -85,7 +85,7 @@ def _check_year(year: Path, subset: bool, check: DevkitCheck) -> None:
         if not subset and len(ids) != official.get(name, len(ids)):
             check.faults.append(
                 f"{year}: {name}.txt lists {len(ids)} images, VOC's own {official[name]}: it is "
-                'cut short, or a subset (then say --subset)'
+                'incomplete, or a subset (then add --subset)'
             )
     if {'train', 'val', 'trainval'} <= lists.keys() and (
         sorted(lists['train'] + lists['val']) != sorted(lists['trainval'])
@@ -102,13 +102,13 @@ def _check_year(year: Path, subset: bool, check: DevkitCheck) -> None:
             )
             path = str(year / 'JPEGImages' / f'{image}.jpg')
             load(dict(img_path=path, height=annotation.height, width=annotation.width))
-        except UserError as fault:
-            check.faults.append(str(fault))
+        except UserError as error:
+            check.faults.append(str(error))
             faulty.add(image)
     for name, ids in lists.items():
         read = [found[image] for image in ids if image in found]
-        objects = Counter(obj.difficult for one in read for obj in one.objects)
-        others = sum(len(one.others) for one in read)
+        objects = Counter(obj.difficult for annotation in read for obj in annotation.objects)
+        others = sum(len(annotation.others) for annotation in read)
         row = [objects.total(), objects[True], others, sum(image in faulty for image in ids)]
         check.rows.append([year.name, name, len(ids), official.get(name, '-'), *row])
 

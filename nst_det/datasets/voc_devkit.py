@@ -1,4 +1,4 @@
-"""PASCAL VOC devkits, every fault of which is said in one line."""
+"""The data set of a PASCAL VOC devkit, which reports every fault of the devkit in one line."""
 
 import glob
 import logging
@@ -13,31 +13,30 @@ from mmdet.datasets import VOCDataset
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from nst_det.datasets.shape_pictures import SHAPE_CLASSES
+from nst_det.datasets.voc_annotation import read_annotation
+from nst_det.datasets.voc_download import ARCHIVES
 from nst_det.errors import UserError, nearest
-
-from .shape_pictures import SHAPE_CLASSES
-from .voc_annotation import read_annotation
-from .voc_download import ARCHIVES
 
 
 @DATASETS.register_module()
 class VOCDevkitDataset(VOCDataset):
-    """mmdet's ``VOCDataset`` that checks the devkit it reads.
+    """mmdet's ``VOCDataset``, which also checks the devkit that it reads.
 
-    The images, boxes, labels and ignore flags are those of ``VOCDataset``. What differs:
+    The images, boxes, labels and ignore flags are those of ``VOCDataset``. The differences:
 
     - A devkit that is missing, incomplete or faulty is one error that names the file.
-    - Objects of classes that ``metainfo`` does not list are left out, as ever, but counted in
-      the log.
-    - With classes other than VOC's own, the evaluation's table carries their names.
+    - Objects of classes that ``metainfo`` does not list are left out as in ``VOCDataset``, but the
+      log counts them.
+    - For other classes than VOC's, the table of the evaluation has their names.
 
-    A devkit of one's own works too: the folder layout, the ``.jpg`` images and the XML fields
-    ``size`` and ``object/{name, bndbox, difficult}`` are VOC's, ``metainfo`` gives the classes.
+    Your own devkit works as well, if it has VOC's folder layout, ``.jpg`` images and the XML fields
+    ``size`` and ``object/{name, bndbox, difficult}``; ``metainfo`` gives the classes.
 
     Args:
-        ann_file (str): The image-set list, ``'VOC2007/ImageSets/Main/trainval.txt'`` say.
+        ann_file (str): The image-set list, such as ``'VOC2007/ImageSets/Main/trainval.txt'``.
         data_root (str): The ``VOCdevkit`` folder.
-        data_prefix (dict): ``dict(sub_data_root='VOC2007/')``, the year's folder in it.
+        data_prefix (dict): ``dict(sub_data_root='VOC2007/')``, the folder of the year in it.
         metainfo (dict, optional): ``dict(classes=...)``. Defaults to VOC's 20 classes.
         **kwargs: The other arguments of mmdet's ``VOCDataset``.
 
@@ -49,10 +48,10 @@ class VOCDevkitDataset(VOCDataset):
         super().__init__(**kwargs)
         classes = self._metainfo['classes']
         if tuple(classes) != VOCDataset.METAINFO['classes']:
-            # By this entry VOCMetric would label the table's rows with VOC's 20 names.
+            # With this entry VOCMetric would label the rows of its table with VOC's 20 names.
             self._metainfo['dataset_type'] = None
         if len(self._metainfo['palette']) < len(classes):
-            del self._metainfo['palette']  # mmdet then draws with colours of its own
+            del self._metainfo['palette']  # mmdet then draws with its own colours
 
     def load_data_list(self) -> list[dict]:
         """Read the annotations of all listed images.
@@ -79,8 +78,8 @@ class VOCDevkitDataset(VOCDataset):
             )
             try:
                 data_list.append(self.parse_data_info(img_info))
-            except UserError as fault:
-                faults.append(str(fault))
+            except UserError as error:
+                faults.append(str(error))
                 faulty_ids.append(img_id)
         if faults:
             more = f' (and faults in {_enumerate(faulty_ids[1:], 5)})' if faults[1:] else ''
@@ -115,10 +114,13 @@ class VOCDevkitDataset(VOCDataset):
         )
 
     def filter_data(self) -> list[dict]:
-        """Leave out the images that ``filter_cfg`` does not want.
+        """Leave out images by ``filter_cfg``.
 
         Returns:
-            list[dict]: The other ones.
+            list[dict]: The images that are left.
+
+        Raises:
+            UserError: If none is left.
         """
         kept = super().filter_data()
         left_out = len(self.data_list) - len(kept)
@@ -138,7 +140,7 @@ class VOCDevkitDataset(VOCDataset):
         return kept
 
     def _check_arguments(self) -> None:
-        """Check what the config says, before anything is looked for on disk."""
+        """Check the arguments, before any file is looked for."""
         classes = self._metainfo['classes']
         if isinstance(classes, str):
             raise UserError(
@@ -149,7 +151,9 @@ class VOCDevkitDataset(VOCDataset):
         if repeated:
             raise UserError(f'metainfo lists the class {repeated[0]!r} more than once')
         if not self.ann_file:
-            raise UserError("ann_file is missing: give 'VOC2007/ImageSets/Main/trainval.txt', say")
+            raise UserError(
+                "ann_file is missing: give a list such as 'VOC2007/ImageSets/Main/trainval.txt'"
+            )
         if 'sub_data_root' not in self.data_prefix:
             raise UserError(
                 f'data_prefix={self.data_prefix} has no sub_data_root: give '
@@ -167,7 +171,7 @@ class VOCDevkitDataset(VOCDataset):
             )
 
     def _check_folders(self) -> None:
-        """Check that the devkit's folders are there."""
+        """Check that the folders of the devkit exist."""
         root = Path(osp.abspath(self.sub_data_root))
         if not root.is_dir():
             found = next(folder for folder in root.parents if folder.is_dir())
@@ -208,7 +212,7 @@ class VOCDevkitDataset(VOCDataset):
             if len(words) > 1:
                 raise UserError(
                     f'line {number} of the image-set list {path} is {line!r}, expected one image '
-                    "name without spaces: VOC's per-class lists do not serve, 'trainval.txt' does"
+                    "name without spaces: use a list such as 'trainval.txt', not one of a class"
                 )
             if osp.isabs(line.strip()) or '..' in Path(line.strip()).parts:
                 raise UserError(
@@ -238,7 +242,7 @@ class VOCDevkitDataset(VOCDataset):
         )
 
     def _log_findings(self) -> None:
-        """Say what was left out and what looks odd."""
+        """Log which objects were left out and which boxes look odd."""
         if self._left_out:
             print_log(
                 f'{sum(self._left_out.values())} objects in {self.ann_file} are left out, their '
@@ -256,18 +260,19 @@ class VOCDevkitDataset(VOCDataset):
             )
 
     def _elsewhere(self, root: Path) -> str | None:
-        """Look for the devkit where a wrong ``data_root`` commonly misses it."""
+        """Look for the devkit in the folders for which ``data_root`` is often mistaken."""
         if not self.data_root:
             return None
         data_root = Path(osp.abspath(self.data_root))
         below = osp.relpath(root, data_root)
-        for other in (data_root / 'VOCdevkit', data_root.parent, data_root.parent / 'VOCdevkit'):
-            if (other / below / self.img_subdir).is_dir():
-                return f"it is in {other}, so set data_root='{other}/'"
+        places = (data_root / 'VOCdevkit', data_root.parent, data_root.parent / 'VOCdevkit')
+        for place in places:
+            if (place / below / self.img_subdir).is_dir():
+                return f"it is in {place}, so set data_root='{place}/'"
         return None
 
     def _how_to_get(self) -> str:
-        """Say how this devkit comes to lie where it was looked for."""
+        """Tell the user how to put this devkit where it was looked for."""
         devkit = Path(osp.abspath(self.sub_data_root)).parent
         where = str(devkit.parent) if devkit.name == 'VOCdevkit' else 'data'
         then = '' if devkit.name == 'VOCdevkit' else " and set data_root='data/VOCdevkit/'"
@@ -287,18 +292,18 @@ class VOCDevkitDataset(VOCDataset):
 
 
 def _enumerate(names: Iterable[str], limit: int = 4) -> str:
-    """Name the first few, and count the rest."""
+    """List the first names, and count the rest."""
     names = list(names)
     rest = len(names) - limit
     return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')
 
 
 def _count(counts: Counter) -> str:
-    """Name what was counted, the most frequent first."""
+    """List names and their counts, the most frequent first."""
     return _enumerate([f'{name!r} ({count})' for name, count in counts.most_common()], limit=20)
 
 
 def _contents(folder: Path) -> str:
-    """Say what a folder holds."""
+    """Tell what a folder holds."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith('.'))
     return f'holds {_enumerate(names)}' if names else 'is empty'

@@ -1,4 +1,4 @@
-"""VOC's archives: downloaded or taken from a folder, and unpacked over nothing."""
+"""VOC's archives: downloaded or taken from a folder, and unpacked without overwriting."""
 
 import os
 import shutil
@@ -18,28 +18,28 @@ ARCHIVES = {'2007': ('2007', '2007-test'), '2012': ('2012',)}  # torchvision's n
 def prepare_devkit(
     out_dir: str | Path, years: Sequence[str] = ('2007',), archives: str | Path | None = None
 ) -> Path:
-    """Make a VOC devkit, or go on making one.
+    """Make a VOC devkit, or complete it.
 
-    Files that are there already are kept as they are, so a second call unpacks what is missing.
+    Existing files are kept as they are. A second call unpacks the missing ones.
 
     Args:
         out_dir (str | Path): The folder in which ``VOCdevkit`` is made.
         years (Sequence[str]): ``'2007'`` (trainval and test) and ``'2012'`` (trainval). Defaults to
             ``('2007',)``.
-        archives (str | Path, optional): A folder that holds archives, or is to hold those that are
+        archives (str | Path, optional): The folder of the archives, to which missing ones are
             downloaded. Defaults to None, ``out_dir``.
 
     Returns:
         Path: The ``VOCdevkit`` folder.
 
     Raises:
-        UserError: Where an archive cannot be had or is another than VOC's, or where a file that is
-            there has another size than the archive's.
+        UserError: If an archive cannot be downloaded or is not VOC's, or an existing file has
+            another size than in the archive.
     """
     out_dir = Path(out_dir)
     folder = out_dir if archives is None else Path(archives)
-    wanted = [DATASET_YEAR_DICT[name] for year in years for name in ARCHIVES[year]]
-    files = [_archive(folder, one['filename'], one['url'], one['md5']) for one in wanted]
+    entries = [DATASET_YEAR_DICT[name] for year in years for name in ARCHIVES[year]]
+    files = [_archive(folder, entry['filename'], entry['url'], entry['md5']) for entry in entries]
     for file in files:
         unpack(file, out_dir)
     return out_dir / 'VOCdevkit'
@@ -50,28 +50,28 @@ def _archive(folder: Path, name: str, url: str, md5: str) -> Path:
     file = folder / name
     if not file.exists():
         return download(url, file, md5)
-    print(f'{file} is there: checking its MD5', flush=True)
+    print(f'{file} exists: checking its MD5', flush=True)
     check_digest(file, md5)
     return file
 
 
 def unpack(archive: Path, out_dir: Path) -> int:
-    """Unpack what is missing of an archive's ``VOCdevkit``.
+    """Unpack the missing files of the ``VOCdevkit`` in an archive.
 
-    A file has its name when it is whole. Nothing that is there is written over.
+    A file gets its name when it is complete. Existing files are not overwritten.
 
     Args:
         archive (Path): A tar file.
-        out_dir (Path): Where to.
+        out_dir (Path): The folder to unpack to.
 
     Returns:
-        int: How many files were unpacked.
+        int: The number of files that were unpacked.
 
     Raises:
-        UserError: Where it is no whole tar file, has a member that is to lie elsewhere or is no
-            plain file, or where files that are there have another size.
+        UserError: If it is no complete tar file, has a member outside of ``VOCdevkit`` or that is
+            no plain file, or if existing files have another size.
     """
-    count, other = 0, []
+    count, different = 0, []
     try:
         with tarfile.open(archive) as tar:
             members = [member for member in tar.getmembers() if not member.isdir()]
@@ -90,16 +90,16 @@ def unpack(archive: Path, out_dir: Path) -> int:
                     _write(tar, member, target)
                     count += 1
                 elif target.stat().st_size != member.size:
-                    other.append(target)
+                    different.append(target)
     except (tarfile.TarError, EOFError) as error:
-        raise UserError(f'{archive} is no whole tar file: {error}') from error
+        raise UserError(f'{archive} is no complete tar file: {error}') from error
     except OSError as error:
         raise UserError(f'cannot unpack {archive} into {out_dir.absolute()}: {error}') from error
-    print(f'{archive.name}: {count} files unpacked, {len(members) - count} were there')
-    if other:
+    print(f'{archive.name}: {count} files unpacked, {len(members) - count} existed')
+    if different:
         raise UserError(
-            f'{len(other)} files are of another size than those of {archive.name}, such as '
-            f'{other[0]}: they were kept; move them away to have them unpacked'
+            f'{len(different)} files have another size than in {archive.name}, such as '
+            f'{different[0]}: they were kept; move them away to unpack them again'
         )
     return count
 

@@ -1,4 +1,4 @@
-"""Files that are on disk either whole or not at all."""
+"""Writing a file such that it is on disk either completely or not at all."""
 
 import os
 import uuid
@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, content: bytes, shared: bool = False) -> None:
-    """Write a file such that whatever happens meanwhile, its name stands for a whole one.
+    """Write a file such that its name never stands for an incomplete one.
 
-    It is written beside, as ``<name>.part``, synced, and renamed: a process that is killed, a full
-    disk or a power cut leaves what was there before.
+    The content is written to ``<name>.part``, synced, and renamed. After a killed process, a full
+    disk or a power cut, the old file is still there.
 
     Args:
-        path (str or Path): Where; its folder is made where it is missing.
-        content (bytes): What the file will hold.
-        shared (bool): Whether several processes may write it at once: each then writes beside
-            under a name of its own. Defaults to False, a name that the next try reuses.
+        path (str or Path): The file. A missing folder is made.
+        content (bytes): Its content.
+        shared (bool): Whether several processes may write the file at the same time: the name of
+            each process's part is then unique. Defaults to False: the next try reuses the part.
 
     Raises:
-        OSError: Where it cannot be written, with the file's name. The old file is as it was.
+        OSError: If it cannot be written, with the name of the file. The old file is unchanged.
     """
     path = Path(path).resolve()  # a link stays a link
     part = path.with_name(f'{path.name}.{uuid.uuid4().hex}.part' if shared else f'{path.name}.part')
@@ -34,6 +34,6 @@ def write_atomically(path: str | Path, content: bytes, shared: bool = False) -> 
         raise OSError(error.errno, error.strerror, str(path)) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # so that the new name, too, outlives a power cut
+        os.fsync(folder)  # so that the new name, too, survives a power cut
     finally:
         os.close(folder)

@@ -1,4 +1,4 @@
-"""Downloading files that are whole or not there."""
+"""Downloading files, each of which is on disk either completely or not at all."""
 
 import hashlib
 import os
@@ -10,32 +10,32 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nst_det.errors import UserError
+from nst_det.errors import UserError, refuse_existing
 
 CHUNK = 1 << 20
 DIGESTS = {32: 'md5', 40: 'sha1'}  # by the number of hexadecimal digits; others are of SHA-256
 
 
 def download(url: str, target: Path, digest: str | None = None, attempts: int = 3) -> Path:
-    """Download a file, going on where an earlier download broke off.
+    """Download a file, continuing an earlier download that was interrupted.
 
-    What has arrived lies beside the target, under its name with ``.part``, and takes the target's
-    name when it is whole: of the length that the server said, and of the digest if one is given.
+    The download is kept beside the target, under its name with ``.part``. It takes the name of the
+    target when it is complete: it has the length that the server announced, and the digest if one
+    is given.
 
     Args:
-        url (str): What to download.
-        target (Path): The file to make. One that is there already is never touched.
-        digest (str, optional): What :func:`check_digest` takes. Defaults to None.
+        url (str): The address.
+        target (Path): The file to make. An existing file is never changed.
+        digest (str, optional): The digest, as for :func:`check_digest`. Defaults to None.
         attempts (int): How often a broken connection is tried again. Defaults to 3.
 
     Returns:
         Path: ``target``.
 
     Raises:
-        UserError: Where it cannot be had whole, or is another file than the digest says.
+        UserError: If it cannot be downloaded completely, or its digest is another one.
     """
-    if target.exists():
-        raise UserError(f'{target} exists already: move it away to download it again')
+    refuse_existing(target, 'move it away to download it again')
     part = target.with_name(target.name + '.part')
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,25 +49,25 @@ def download(url: str, target: Path, digest: str | None = None, attempts: int = 
                     raise
         check_digest(part, digest)
     except UserError:
-        part.unlink(missing_ok=True)  # it is whole and wrong: nothing to go on from
+        part.unlink(missing_ok=True)  # it is complete and wrong: there is nothing to continue
         raise
     except (OSError, HTTPException, ValueError) as error:
         arrived = part.stat().st_size if part.exists() else 0
-        kept = f'; {arrived} bytes are kept in {part}, try again to go on' if arrived else ''
+        kept = f'; {arrived} bytes are kept in {part}, try again to continue' if arrived else ''
         raise UserError(f'cannot download {url}: {error or type(error).__name__}{kept}') from error
     os.replace(part, target)
     return target
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Bring a file to its end, from where it stands."""
+    """Download the rest of a file."""
     start = part.stat().st_size if part.exists() else 0
     headers = {'Range': f'bytes={start}-'} if start else {}
     request = urllib.request.Request(url, headers={'User-Agent': 'nst_det', **headers})
     try:
         answer = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
-        if start and error.code == 416:  # there is nothing after what has arrived
+        if start and error.code == 416:  # the server has nothing after the last byte that arrived
             size = (error.headers.get('Content-Range') or '').rpartition('/')[2]
             if size == str(start):
                 return
@@ -102,7 +102,7 @@ def _fetch(url: str, part: Path) -> None:
 
 
 def check_digest(path: Path, digest: str | None) -> None:
-    """Check that a file is the one that a digest was made of.
+    """Check the digest of a file.
 
     Args:
         path (Path): The file.
@@ -110,7 +110,7 @@ def check_digest(path: Path, digest: str | None) -> None:
             digits or the first ones, at least 8. None checks nothing.
 
     Raises:
-        UserError: Where it is another file, or the digest is none.
+        UserError: If the file has another digest, or the digest is not spelled as one.
     """
     if digest is None:
         return
@@ -122,16 +122,19 @@ def check_digest(path: Path, digest: str | None) -> None:
             found.update(chunk)
     if not found.hexdigest().startswith(digest.lower()):
         raise UserError(
-            f'{path} is not the file that was asked for: its {algorithm} is {found.hexdigest()}, '
+            f'{path} is not the expected file: its {algorithm} is {found.hexdigest()}, '
             f'expected {digest}'
         )
 
 
 def check_spelling(digest: object) -> None:
-    """Check that something is spelt as a digest is.
+    """Check that a value is spelled as a digest.
+
+    Args:
+        digest (object): The value.
 
     Raises:
-        UserError: Where it is not.
+        UserError: If it is not.
     """
     if not isinstance(digest, str) or not re.fullmatch('[0-9a-fA-F]{8,64}', digest):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from."""
+"""The checkpoint from which a training resumes."""
 
 import os
 
@@ -31,7 +31,7 @@ def trained(tmp_path):
     return folder
 
 
-def test_the_last_checkpoint_is_gone_on_from(trained):
+def test_the_last_checkpoint_is_resumed(trained):
     assert latest_training(trained) == str(trained / 'epoch_2.pth')
 
 
@@ -46,14 +46,14 @@ def test_a_broken_checkpoint_is_passed_over_and_named(trained, content, capsys):
 
 
 @pytest.mark.parametrize('note', ['', '/moved/from/here/epoch_2.pth', None])
-def test_without_a_good_note_the_newest_checkpoint_is_gone_on_from(trained, note):
+def test_without_a_valid_note_the_newest_checkpoint_is_resumed(trained, note):
     (trained / 'last_checkpoint').unlink()
     if note is not None:
         (trained / 'last_checkpoint').write_text(note)
     assert latest_training(trained) == str(trained / 'epoch_2.pth')
 
 
-def test_a_folder_of_broken_checkpoints_is_an_error_and_an_empty_one_is_none(trained, tmp_path):
+def test_a_folder_of_broken_checkpoints_is_an_error_and_an_empty_one_gives_none(trained, tmp_path):
     for path in trained.glob('*.pth'):
         path.write_bytes(b'')
     with pytest.raises(UserError, match='holds no complete checkpoint to resume'):
@@ -67,7 +67,7 @@ def test_weights_alone_are_no_training(trained):
 
 
 @pytest.mark.parametrize(
-    ('meta', 'said'),
+    ('meta', 'message'),
     [
         (None, 'its meta is None, expected a dict'),
         ('x', "its meta is 'x', expected a dict"),
@@ -77,9 +77,9 @@ def test_weights_alone_are_no_training(trained):
         (dict(epoch=1, iter=2, seed=2**32), 'its seed is 4294967296'),
     ],
 )
-def test_what_says_nothing_sane_of_its_training_is_no_training(tmp_path, meta, said):
+def test_a_checkpoint_with_an_impossible_meta_is_no_training(tmp_path, meta, message):
     torch.save(dict(TRAINING, meta=meta), tmp_path / 'odd.pth')
-    with pytest.raises(UserError, match=rf'odd\.pth holds no training: {said}'):
+    with pytest.raises(UserError, match=rf'odd\.pth holds no training: {message}'):
         read_training(str(tmp_path / 'odd.pth'))
 
 

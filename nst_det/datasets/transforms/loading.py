@@ -1,4 +1,4 @@
-"""Loading of images that are whole, and of the size their annotation says."""
+"""Loading images, with a check that they are complete and of the size in their annotation."""
 
 import io
 import logging
@@ -22,20 +22,20 @@ PNG_START, PNG_END = b'\x89PNG', b'IEND\xaeB`\x82'
 
 @TRANSFORMS.register_module()
 class LoadVerifiedImage(LoadImageFromFile):
-    """Load an image from file, and refuse one that is not what it should be.
+    """Loads an image, and refuses a damaged one.
 
-    OpenCV returns a half-grey picture for a truncated JPEG, and nothing notices. This loader
+    OpenCV returns a half-grey picture for a truncated JPEG without any warning. This transform
     takes the arguments of mmcv's ``LoadImageFromFile`` and returns the same pixels, but an image
-    that is missing, empty, truncated, not an image, or of another size than its annotation says
-    is an error that names the file.
+    that is missing, empty, truncated, not an image, or has another size than in its annotation is
+    an error that names the file.
 
-    A JPEG or PNG that ends with its end marker is taken to be whole, which costs nothing; any
-    other image is decoded a second time, by Pillow, which reports missing data.
+    A JPEG or PNG with its end marker at the end counts as complete, which takes no time. Any other
+    image is decoded a second time by Pillow, which reports missing data.
 
     Required Keys:
 
     - img_path
-    - height, width (optional, the size that the annotation says)
+    - height, width (optional, the size in the annotation)
 
     Modified Keys:
 
@@ -47,8 +47,9 @@ class LoadVerifiedImage(LoadImageFromFile):
         to_float32 (bool): Whether to convert the image to float32. Defaults to False.
         color_type (str): The flag of :func:`mmcv.imfrombytes`. Defaults to 'color'.
         imdecode_backend (str): The decoder, see :func:`mmcv.imfrombytes`. Defaults to 'cv2'.
-        ignore_empty (bool): Whether to log an unreadable image as a warning and return None, so
-            that the dataset draws another one, instead of raising. Defaults to False.
+        ignore_empty (bool): Whether an unreadable image is a warning in the log instead of an
+            error. The transform then returns None, and the data set takes another image. Defaults
+            to False.
         backend_args (dict, optional): The file backend. Defaults to None.
 
     Raises:
@@ -64,18 +65,18 @@ class LoadVerifiedImage(LoadImageFromFile):
         """Load the image.
 
         Args:
-            results (dict): What the dataset says about the image.
+            results (dict): The entry of the data set for the image.
 
         Returns:
-            dict | None: ``results`` with the image of shape (H, W, C), or None for an unreadable
-            one with ``ignore_empty``.
+            dict | None: ``results`` with the image `(H, W, C)`; None for an unreadable image with
+            ``ignore_empty``.
         """
         try:
             img = self._decode(results['img_path'])
-        except UserError as fault:
+        except UserError as error:
             if not self.ignore_empty:
                 raise
-            print_log(f'{fault}; another image takes its place', 'current', logging.WARNING)
+            print_log(f'{error}; another image takes its place', 'current', logging.WARNING)
             return None
         self._check_size(img, results)
         if self.to_float32:
@@ -86,7 +87,7 @@ class LoadVerifiedImage(LoadImageFromFile):
         return results
 
     def _decode(self, path: str) -> np.ndarray:
-        """Read and decode a file that holds one whole image."""
+        """Read and decode a file that holds one complete image."""
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device has no end
             raise UserError(f'the image {path} is no plain file: copy or download it again')
         try:
@@ -95,13 +96,17 @@ class LoadVerifiedImage(LoadImageFromFile):
             raise UserError(f'cannot read the image {path}: {error.strerror or error}') from error
         if not content:
             raise UserError(f'the image {path} is an empty file: copy or download it again')
-        if not is_whole_image(content):
+        if not is_complete_image(content):
             raise UserError(
                 f'the image {path} is truncated ({len(content)} bytes): copy or download it again'
             )
         try:
             img = mmcv.imfrombytes(content, flag=self.color_type, backend=self.imdecode_backend)
-        except (OSError, SyntaxError, cv2.error):  # what Pillow and OpenCV raise for a broken file
+        except (
+            OSError,
+            SyntaxError,
+            cv2.error,
+        ):  # Pillow and OpenCV raise these for a damaged file
             img = None
         if img is None:
             raise UserError(
@@ -112,7 +117,7 @@ class LoadVerifiedImage(LoadImageFromFile):
 
     @staticmethod
     def _check_size(img: np.ndarray, results: dict) -> None:
-        """Compare the image's size with the annotation's."""
+        """Compare the size of the image with that in its annotation."""
         height, width = img.shape[:2]
         expected = results.get('height', height), results.get('width', width)
         if expected == (height, width):
@@ -125,24 +130,24 @@ class LoadVerifiedImage(LoadImageFromFile):
             )
         raise UserError(
             f'the image {results["img_path"]} is {width} x {height}, but its annotation '
-            f'says {expected[1]} x {expected[0]}: {hint}'
+            f'has {expected[1]} x {expected[0]}: {hint}'
         )
 
 
-def is_whole_image(content: bytes) -> bool:
+def is_complete_image(content: bytes) -> bool:
     """Whether an image file is complete, as far as Pillow can tell.
 
     Args:
-        content (bytes): The file's bytes.
+        content (bytes): The content of the file.
 
     Returns:
-        bool: False for a file that breaks off; True for a whole one, and for what Pillow does
-        not know, which is the decoder's to judge.
+        bool: False for a truncated file. True for a complete one, and for a format that Pillow does
+        not know: the decoder will check it.
     """
     is_jpeg, is_png = content.startswith(JPEG_START), content.startswith(PNG_START)
     if (is_jpeg and content.endswith(JPEG_END)) or (is_png and content.endswith(PNG_END)):
         return True
-    # For want of an end marker, a tail of zeros decodes without complaint.
+    # Without an end marker, trailing zeros would be decoded without an error.
     if is_jpeg and content.rfind(JPEG_END) < content.rfind(JPEG_SCAN):
         return False
     if is_png and PNG_END not in content:

@@ -1,4 +1,4 @@
-"""Adding NST to somebody's config: what is written, and that it trains."""
+"""Adding NST to a config: the written config, and that it trains."""
 
 import re
 import runpy
@@ -128,7 +128,7 @@ def test_the_student_is_the_plain_configs_and_the_rest_is_untouched(folder):
     assert all(cfg[key] == plain[key] for key in plain if key != 'model')
 
 
-def test_it_gives_the_students_losses_and_one_for_each_layer(folder):
+def test_its_losses_are_those_of_the_student_and_one_for_each_layer(folder):
     cfg, _ = added()
     nst = {name: loss for name, loss in losses(cfg).items() if name.startswith('loss_nst')}
     assert set(nst) == {'loss_nst_neck_0', 'loss_nst_neck_1', 'loss_nst_neck_2'}
@@ -163,7 +163,7 @@ def test_a_check_for_nan_that_the_student_has_is_not_added_again(folder):
     assert cfg.custom_hooks == [dict(type='FiniteLossHook', max_skips=3)]
 
 
-def test_a_base_of_mmdet_works_without_a_file_of_ones_own(folder):
+def test_a_config_of_mmdet_can_be_the_base(folder):
     cfg, _ = added(
         student='mmdet::retinanet/retinanet_r18_fpn_1x_coco.py',
         pairs=[('backbone.layer3', 'backbone.layer2')],
@@ -172,7 +172,7 @@ def test_a_base_of_mmdet_works_without_a_file_of_ones_own(folder):
     assert losses(cfg)['loss_nst_backbone_layer3'] > 0
 
 
-def test_a_base_of_ours_is_found_by_mmdets_own_tools_too(folder):
+def test_mmdets_own_tools_find_a_base_that_nst_det_ships(folder):
     name = 'nst_det::faster_rcnn/faster-rcnn_inception-bn-w0.25_5e_shapes.py'
     add_nst(Addition(name, name, 'random', POLY, 1.0), 'ours.py')
     script = 'from mmengine.config import Config; print(Config.fromfile("ours.py").model.type)'
@@ -180,7 +180,7 @@ def test_a_base_of_ours_is_found_by_mmdets_own_tools_too(folder):
     assert done.stdout == 'NSTDistiller\n', done.stderr
 
 
-def test_a_whole_folder_can_move_with_its_config(folder, tmp_path):
+def test_a_folder_can_move_with_its_config(folder, tmp_path):
     added()
     moved = folder.rename(folder.parent / f'{folder.name} moved')
     cfg = Config.fromfile(moved / 'nst.py')
@@ -189,7 +189,7 @@ def test_a_whole_folder_can_move_with_its_config(folder, tmp_path):
     moved.rename(folder)
 
 
-def test_what_lies_elsewhere_is_named_by_its_whole_path(folder, monkeypatch):
+def test_files_elsewhere_are_named_by_their_absolute_path(folder, monkeypatch):
     cfg, _ = added(out='deep/er/nst.py')
     assert cfg.model.teacher.config == str(folder / 'models/teacher.py')
     monkeypatch.chdir('/')
@@ -296,7 +296,7 @@ def test_frozen_layers_are_not_proposed(folder):
 # A user's mistakes: one line, and nothing is written.
 
 
-def test_a_config_that_is_there_is_not_overwritten(folder):
+def test_an_existing_config_is_not_overwritten(folder):
     Path('nst.py').write_text('mine')
     with pytest.raises(UserError, match='nst.py exists already: remove it, or choose another name'):
         added()
@@ -343,7 +343,7 @@ def test_a_config_without_a_model_is_refused(folder):
     assert 'data.py has no model with a type' in error(student='data.py')
 
 
-def test_a_config_that_would_not_build_is_taken_back(folder):
+def test_a_config_that_does_not_build_is_removed_again(folder):
     change('kernel = 3')  # clashes with the dict of that name in the written config
     assert 'nst.py cannot be read' in error()
 
@@ -365,7 +365,7 @@ def test_a_pair_is_one_layer_or_two(text, pair):
 
 
 @pytest.mark.parametrize('text', ['', 'neck[1]=', '=neck', 'a b'])
-def test_a_pair_that_is_none(text):
+def test_a_text_that_is_no_pair_is_an_error(text):
     with pytest.raises(UserError, match='expected a module path'):
         parse_pair(text)
 
@@ -373,7 +373,7 @@ def test_a_pair_that_is_none(text):
 # By hand.
 
 
-def test_the_documented_snippet_is_a_whole_config_of_at_most_8_lines(tmp_path):
+def test_the_documented_snippet_is_a_complete_config_of_at_most_8_lines(tmp_path):
     (snippet,) = re.findall(r'```python\n(.*?)```', PAGE.read_text(), re.S)
     assert len(snippet.splitlines()) <= 8
     (tmp_path / 'by_hand.py').write_text(snippet)

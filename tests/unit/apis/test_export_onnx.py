@@ -24,7 +24,7 @@ def student(distilled):
     return student
 
 
-def test_the_graph_detects_what_the_student_does_on_images_it_was_not_made_of(student, tmp_path):
+def test_the_graph_detects_the_same_as_the_student_on_other_images(student, tmp_path):
     # So that neither proposals nor detections are always as many as may be.
     student.rpn_head.test_cfg.nms.iou_threshold = 0.2
     student.roi_head.test_cfg.score_thr = 0.4
@@ -52,7 +52,7 @@ def test_the_graph_detects_what_the_student_does_on_images_it_was_not_made_of(st
     assert len(set(regions)) > 1
 
 
-def test_detections_are_compared_whatever_their_order():
+def test_the_order_of_detections_does_not_matter_for_their_comparison():
     boxes, scores = np.array([[0.0, 0, 8, 8], [1, 1, 9, 9]]), np.array([0.5, 0.6])
     labels = np.array([0, 1])
     same = boxes, scores, labels
@@ -64,7 +64,7 @@ def test_detections_are_compared_whatever_their_order():
 
 
 @pytest.mark.slow
-def test_a_one_stage_detector_of_mmdets_is_exported_too(tmp_path):
+def test_a_one_stage_detector_of_mmdet_is_exported(tmp_path):
     torch.manual_seed(0)
     detector = build_detector('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py')
     detector.bbox_head.retina_cls.bias.data.fill_(-2)
@@ -72,14 +72,14 @@ def test_a_one_stage_detector_of_mmdets_is_exported_too(tmp_path):
     assert write_onnx(detector, image, tmp_path / 'retinanet.onnx') < 0.01
 
 
-def test_where_nothing_is_detected_no_graph_can_be_made(student, tmp_path):
+def test_an_image_without_detections_is_an_error(student, tmp_path):
     student.roi_head.bbox_head.fc_cls.bias.data[-1] = 1e4  # all is background
     with pytest.raises(UserError, match='detects nothing on this image.*give such an image'):
         write_onnx(student, read_image(student, (64, 64)), tmp_path / 'student.onnx')
     assert not list(tmp_path.glob('*.onnx'))
 
 
-def test_what_onnx_has_no_operator_for_is_one_clear_line(student, tmp_path):
+def test_an_operation_that_onnx_lacks_is_one_clear_line(student, tmp_path):
     forward = student.backbone.forward
     student.backbone.forward = lambda images: [torch.special.i0(one) for one in forward(images)]
     with pytest.raises(UserError, match=r'^FasterRCNN cannot be exported to ONNX[^\n]+special_i0'):
@@ -94,7 +94,7 @@ def test_an_image_is_scaled_to_the_shape_that_the_detector_pads_to(student, shap
         read_image(student, (60, 80), 'gone.jpg')
 
 
-def test_nothing_on_disk_is_written_over(tmp_path):
+def test_an_existing_file_is_not_overwritten(tmp_path):
     (tmp_path / 'there.onnx').write_text('mine')
     with pytest.raises(UserError, match=r'there\.onnx exists already'):
         check_onnx(tmp_path / 'there.onnx')

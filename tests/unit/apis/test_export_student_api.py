@@ -54,7 +54,7 @@ def expected(image):
 
 
 @pytest.mark.parametrize('fuse', [False, True])
-def test_the_inferencer_detects_what_the_distiller_does(distilled, export, expected, image, fuse):
+def test_the_inferencer_detects_the_same_as_the_distiller(distilled, export, expected, image, fuse):
     cfg, checkpoint = distilled()
     files = export(cfg, checkpoint, fuse)
     inferencer = DetInferencer(str(files.config), str(files.checkpoint), device='cpu')
@@ -68,7 +68,7 @@ def test_the_inferencer_detects_what_the_distiller_does(distilled, export, expec
     torch.testing.assert_close(found.scores, wanted.scores, **close)
 
 
-def test_mmdets_own_test_tool_takes_the_two_files(distilled, export, monkeypatch, tmp_path):
+def test_mmdets_own_test_tool_runs_with_the_two_files(distilled, export, monkeypatch, tmp_path):
     files = export(*distilled())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'argv', ['test.py', str(files.config), str(files.checkpoint)])
@@ -76,7 +76,7 @@ def test_mmdets_own_test_tool_takes_the_two_files(distilled, export, monkeypatch
     assert list(Path('work_dirs').rglob('*.json'))
 
 
-def test_the_checkpoint_holds_the_plain_weights_and_says_where_they_are_from(distilled, export):
+def test_the_checkpoint_holds_the_plain_weights_and_their_origin(distilled, export):
     cfg, trained = distilled()
     checkpoint = torch.load(export(cfg, trained).checkpoint)
     assert set(checkpoint) == {'meta', 'state_dict'}
@@ -87,7 +87,7 @@ def test_the_checkpoint_holds_the_plain_weights_and_says_where_they_are_from(dis
     assert list(checkpoint['state_dict']) == list(plain.state_dict())
 
 
-def test_of_a_training_with_ema_the_averaged_weights_are_exported(tiny_distiller, export):
+def test_the_averaged_weights_of_a_training_with_ema_are_exported(tiny_distiller, export):
     cfg = tiny_distiller(train_cfg=dict(max_epochs=1))
     cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.3, update_buffers=True))
     runner = Runner.from_cfg(cfg)
@@ -103,7 +103,7 @@ def test_of_a_training_with_ema_the_averaged_weights_are_exported(tiny_distiller
 
 
 @pytest.mark.parametrize('there', ['student.pth', 'student.py'])
-def test_nothing_on_disk_is_written_over(tmp_path, there):
+def test_an_existing_file_is_not_overwritten(tmp_path, there):
     (tmp_path / there).write_text('mine')
     with pytest.raises(UserError, match=rf'{there} exists already: remove it, or choose another'):
         StudentFiles(tmp_path / 'student.pth')

@@ -1,4 +1,4 @@
-"""What detectors cost to run."""
+"""The cost of running detectors."""
 
 import pytest
 from locations import DEMO
@@ -16,7 +16,7 @@ def detectors(tiny_config):
     return dict(student=build_detector(student), teacher=build_detector(teacher))
 
 
-def test_both_are_measured_at_one_size(detectors):
+def test_both_detectors_are_measured_on_the_same_image(detectors):
     costs = measure_costs(detectors, (60, 80), repeats=1)
     assert list(costs) == ['student', 'teacher']
     assert {cost.canvas for cost in costs.values()} == {(64, 80)}

@@ -136,7 +136,7 @@ def test_modulated_deform_conv_and_its_gradients_are_those_of_torchvision(with_b
 
 
 @stand_in_only
-def test_sigmoid_focal_loss_is_that_of_mmdet_background_included():
+def test_sigmoid_focal_loss_is_that_of_mmdet_also_for_the_background():
     logits = random(6, 3).mul(4).requires_grad_()
     labels = torch.tensor([0, 1, 2, 3, 3, 1])  # 3 is the background
     one_hot = torch.nn.functional.one_hot(labels, 4)[:, :3]
@@ -170,7 +170,7 @@ def test_deformable_attention_has_the_gradients_of_the_pure_torch_version():
 
 
 @stand_in_only
-def test_an_unserved_op_says_its_name_and_what_to_install():
+def test_an_op_that_is_not_supplied_names_itself_and_what_to_install():
     ext = importlib.import_module('mmcv._ext')
     with pytest.raises(
         NotImplementedError, match=r'carafe_forward.*install the full mmcv'
@@ -180,7 +180,7 @@ def test_an_unserved_op_says_its_name_and_what_to_install():
 
 
 @stand_in_only
-def test_the_stand_in_has_no_made_up_dunders():
+def test_the_stand_in_invents_no_dunder_attributes():
     ext = importlib.import_module('mmcv._ext')
     for name in ('__wrapped__', '__path__', '__all__'):
         with pytest.raises(AttributeError, match=name):
@@ -193,7 +193,7 @@ def test_applying_the_shims_again_adds_no_second_finder():
     assert sys.meta_path == before
 
 
-def test_a_compiled_module_wins_over_the_stand_in(tmp_path):
+def test_a_compiled_module_is_preferred_to_the_stand_in(tmp_path):
     package = tmp_path / 'mmcv'  # an mmcv elsewhere on the path, complete with its own _ext
     package.mkdir()
     for entry in Path(mmcv.__file__).parent.iterdir():

@@ -143,7 +143,7 @@ def attack(command):
     ],
     ids=['constructor', 'methods', 'dtype', 'globals'],
 )
-def test_no_attribute_but_a_statistic_can_be_looked_up(checkpoint, tmp_path, crafted):
+def test_only_statistics_can_be_looked_up_by_getattr(checkpoint, tmp_path, crafted):
     pickled = pickle.PROTO + b'\2' + crafted + pickle.STOP
     path = rewritten(checkpoint, tmp_path / 'crafted.pth', lambda content: pickled)
     with pytest.raises(pickle.UnpicklingError, match='refused getattr'):
@@ -180,7 +180,7 @@ def load_crafted(checkpoint, tmp_path, pickled):
 
 
 @needs_weights_only
-def test_an_array_is_what_its_bytes_make(checkpoint, tmp_path):
+def test_an_array_holds_the_numbers_of_its_bytes(checkpoint, tmp_path):
     array = load_crafted(checkpoint, tmp_path, crafted_numpy())
     assert array.tolist() == [0, 0]
     assert type(pickle.loads(pickle.dumps(array))) is np.ndarray
@@ -217,7 +217,7 @@ def test_an_empty_array_loads(checkpoint, tmp_path):
         'short',
     ],
 )
-def test_an_array_that_its_bytes_do_not_make_is_refused(checkpoint, tmp_path, crafted):
+def test_an_array_that_does_not_fit_its_bytes_is_refused(checkpoint, tmp_path, crafted):
     with pytest.raises(UserError, match='refused'):
         load_crafted(checkpoint, tmp_path, crafted_numpy(**crafted))
 
@@ -234,7 +234,7 @@ def test_an_array_that_its_bytes_do_not_make_is_refused(checkpoint, tmp_path, cr
     ],
     ids=['array called', 'array made', 'buffer called', 'bytearray', 'encode'],
 )
-def test_nothing_is_made_that_is_larger_than_what_was_read(checkpoint, tmp_path, crafted):
+def test_nothing_larger_than_the_file_is_allocated(checkpoint, tmp_path, crafted):
     with pytest.raises(UserError):
         load_crafted(checkpoint, tmp_path, crafted)
 

@@ -1,4 +1,4 @@
-"""The plain student's config."""
+"""The config of the plain student."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from nst_det.config.load import load_config
 from nst_det.config.plain import plain_config
 
 
-def test_it_is_the_students_and_knows_no_teacher():
+def test_it_is_the_student_without_a_teacher():
     cfg = load_config('nst_det::faster_rcnn_nst_voc.py')
     plain = plain_config(cfg)
     assert plain.model.type == 'FasterRCNN'
@@ -20,12 +20,12 @@ def test_it_is_the_students_and_knows_no_teacher():
     assert cfg.model.type == 'NSTDistiller'
 
 
-def test_a_student_of_our_own_parts_keeps_the_import():
+def test_a_student_of_parts_of_nst_det_keeps_the_import():
     plain = plain_config(load_config(str(DEMO['nst_student'])))
     assert plain.custom_imports.imports == ['nst_det']
 
 
-def test_a_student_of_mmdets_parts_needs_no_nst_det(tmp_path):
+def test_a_student_of_parts_of_mmdet_needs_no_nst_det(tmp_path):
     file = tmp_path / 'nst.py'
     file.write_text(
         "_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'\n"
@@ -47,7 +47,7 @@ def test_a_student_of_mmdets_parts_needs_no_nst_det(tmp_path):
     assert done.stdout == 'RetinaNet\n', done.stderr
 
 
-def test_a_preprocessor_given_to_the_distiller_or_the_whole_config_comes_along(tiny_config):
+def test_a_preprocessor_of_the_distiller_or_the_config_is_taken_over(tiny_config):
     model = tiny_config('student').model.to_dict()
     preprocessor = model.pop('data_preprocessor')
     distiller = dict(type='NSTDistiller', student=model, teacher={}, transfers=[])

@@ -45,7 +45,7 @@ def fault_of(path, content, loader=None, **results):
     [{}, dict(to_float32=True), dict(color_type='grayscale'), dict(imdecode_backend='pillow')],
     ids=str,
 )
-def test_a_whole_image_is_loaded_as_ever(tmp_path, photo, arguments):
+def test_a_complete_image_is_loaded_as_mmcv_loads_it(tmp_path, photo, arguments):
     path = tmp_path / 'photo.jpg'
     ours = load(path, encode(photo), LoadVerifiedImage(**arguments), height=60, width=80)
     theirs = LoadImageFromFile(**arguments)(dict(img_path=str(path)))
@@ -60,7 +60,7 @@ def test_other_formats_are_loaded(tmp_path, photo, kind):
 
 
 @pytest.mark.parametrize('trailer', [b'\0' * 100, b'\r\n', b'maker notes \xff\x01'])
-def test_what_follows_a_whole_jpeg_does_not_matter(tmp_path, photo, trailer):
+def test_bytes_after_a_complete_jpeg_do_not_matter(tmp_path, photo, trailer):
     assert load(tmp_path / 'photo.jpg', encode(photo) + trailer)['img_shape'] == (60, 80)
 
 
@@ -81,20 +81,20 @@ def test_a_truncated_image_is_named(tmp_path, photo, kind, kept):
     assert 'is truncated' in fault_of(tmp_path / 'photo.jpg', content)
 
 
-def test_a_progressive_jpeg_that_breaks_off_between_scans_is_named(tmp_path, photo):
+def test_a_progressive_jpeg_truncated_between_scans_is_named(tmp_path, photo):
     content = encode(photo, progressive=True)
     last_scan = content.rfind(b'\xff\xda')
     assert 'is truncated' in fault_of(tmp_path / 'photo.jpg', content[:last_scan])
 
 
-def test_a_jpeg_with_a_tail_of_zeros_is_named(tmp_path, photo):
+def test_a_jpeg_that_ends_in_zeros_is_named(tmp_path, photo):
     content = encode(photo)
     half = len(content) // 2
     content = content[:half] + bytes(len(content) - half)
     assert 'is truncated' in fault_of(tmp_path / 'photo.jpg', content)
 
 
-def test_what_is_not_an_image_is_named(tmp_path):
+def test_a_file_that_is_no_image_is_named(tmp_path):
     message = fault_of(tmp_path / 'photo.jpg', b'<html>404 Not Found</html>')
     assert "not an image (26 bytes, beginning with b'<html>40')" in message
 
@@ -104,7 +104,7 @@ def test_what_is_not_an_image_is_named(tmp_path):
     [os.mkfifo, lambda path: path.symlink_to('/dev/zero'), lambda path: path.mkdir()],
     ids=['pipe', 'endless', 'folder'],
 )
-def test_what_is_no_plain_file_is_not_waited_for(tmp_path, make):
+def test_a_pipe_or_folder_is_refused_without_waiting(tmp_path, make):
     make(tmp_path / 'photo.jpg')
     with pytest.raises(UserError, match=r'photo\.jpg is no plain file'):
         LoadVerifiedImage()(dict(img_path=str(tmp_path / 'photo.jpg')))
@@ -112,7 +112,7 @@ def test_what_is_no_plain_file_is_not_waited_for(tmp_path, make):
 
 def test_an_image_of_another_size_than_annotated_is_named(tmp_path, photo):
     message = fault_of(tmp_path / 'photo.jpg', encode(photo), height=120, width=160)
-    assert 'is 80 x 60, but its annotation says 160 x 120' in message
+    assert 'is 80 x 60, but its annotation has 160 x 120' in message
 
 
 def test_an_image_turned_by_its_exif_data_is_explained(tmp_path, photo):
@@ -139,7 +139,7 @@ def test_it_is_built_from_a_config():
     assert isinstance(TRANSFORMS.build(dict(type='LoadVerifiedImage')), LoadVerifiedImage)
 
 
-def test_a_data_worker_passes_the_line_on(devkit):
+def test_the_line_of_an_error_passes_through_a_data_worker(devkit):
     image = devkit / 'VOC2007' / 'JPEGImages' / '000003.jpg'
     image.write_bytes(image.read_bytes()[:800])
     dataset = VOCDevkitDataset(

@@ -41,7 +41,7 @@ def test_the_test_pictures_do_not_depend_on_how_many_are_trained_on(shapes, tmp_
     ).read_bytes()
 
 
-def test_train_and_val_make_up_trainval_and_leave_test_alone(shapes):
+def test_trainval_is_train_and_val_and_shares_no_image_with_test(shapes):
     train, val, trainval, test = (
         image_set(shapes, name) for name in ('train', 'val', 'trainval', 'test')
     )
@@ -69,7 +69,7 @@ def test_the_lists_per_class_mark_presence_as_voc_does(tmp_path):
     assert seen == {-1, 0, 1}
 
 
-def test_images_have_the_size_that_was_asked_for(shapes):
+def test_images_have_the_given_size(shapes):
     with Image.open(shapes / 'VOC2007' / 'JPEGImages' / '000001.jpg') as image:
         assert image.size == (64, 64)
 
@@ -90,7 +90,7 @@ def test_the_same_devkit_is_used_again(devkit):
     ],
     ids=['foreign', 'other parameters', 'incomplete'],
 )
-def test_anything_else_is_never_overwritten(devkit, spoil):
+def test_any_other_folder_is_never_overwritten(devkit, spoil):
     spoil(devkit)
     before = contents(devkit)
     with pytest.raises(UserError, match=re.escape(str(devkit))):
@@ -112,9 +112,9 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
     'wrong', [dict(num_train=1), dict(num_test=0), dict(image_size=8), dict(seed=-1)], ids=str
 )
 def test_a_parameter_out_of_range_is_named(tmp_path, wrong):
-    ((name, value),) = wrong.items()
-    with pytest.raises(UserError, match=f'{name}={value} is too small'):
+    with pytest.raises(UserError) as caught:
         make_shapes_devkit(tmp_path, **wrong)
+    assert [caught.value.option] == list(wrong)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,7 +178,7 @@ def test_colour_does_not_tell_the_class(pictures):
     assert (guesses == labels[half:]).mean() < 0.4
 
 
-def test_the_tool_says_a_fault_in_one_line(devkit, warm_python):
+def test_the_tool_reports_a_fault_in_one_line(devkit, warm_python):
     done = subprocess.run(
         [warm_python, TOOL, devkit.parent], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Annotations from strangers."""
+"""Annotations, which may come from strangers."""
 
 import os
 import time
@@ -36,7 +36,7 @@ def fault_of(content):
     return str(caught.value)
 
 
-def test_what_is_missing_or_other_is_read_as_documented():
+def test_missing_fields_and_other_classes_are_read_as_documented():
     content = annotation({}, dict(name='tiger'), dict(difficult='<difficult>1</difficult>'))
     read = parse_annotation(content, 'some.xml', classes={'cat'})
     assert (read.width, read.height) == (100, 50)
@@ -52,7 +52,7 @@ def test_an_image_may_have_no_objects():
 @pytest.mark.parametrize(
     'filename', ['../../../etc/passwd', '/etc/passwd', 'C:\\boot.ini', '\u202e']
 )
-def test_the_file_name_that_it_spells_is_not_followed(filename):
+def test_the_file_name_in_an_annotation_is_not_used(filename):
     assert parse_annotation(annotation({}, filename=filename), 'some.xml').objects
 
 
@@ -64,7 +64,7 @@ NO_FILES = {
 
 
 @pytest.mark.parametrize('kind', NO_FILES)
-def test_what_is_no_plain_file_is_not_waited_for(tmp_path, kind):
+def test_a_pipe_or_folder_is_refused_without_waiting(tmp_path, kind):
     NO_FILES[kind](tmp_path / 'some.xml')
     with pytest.raises(UserError, match=r'^the annotation /\S*some\.xml is no plain file$'):
         read_annotation(str(tmp_path / 'some.xml'))
@@ -95,14 +95,14 @@ def test_entities_are_neither_expanded_nor_fetched(content, encoding):
     assert time.thread_time() - start < 1
 
 
-def test_a_document_type_is_said():
+def test_a_document_type_is_refused():
     assert 'declares a document type' in fault_of(EXTERNAL.encode())
 
 
 @pytest.mark.parametrize(
     'side', ['0', '-5', '1e308', '65536', '10.5', 'nan', 'inf', '', '9' * 5000]
 )
-def test_an_absurd_size_of_the_image_is_refused(side):
+def test_an_impossible_size_of_the_image_is_refused(side):
     assert 'width' in fault_of(annotation({}, width=side))
 
 
@@ -123,18 +123,18 @@ def test_an_absurd_size_of_the_image_is_refused(side):
         (dict(name=''), 'has no <name>'),
     ],
 )
-def test_a_box_that_cannot_be_is_refused(changes, said):
+def test_an_impossible_box_is_refused(changes, said):
     assert said in fault_of(annotation({}, changes))
 
 
-def test_a_file_of_any_size_is_not_read(tmp_path):
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with (tmp_path / 'some.xml').open('wb') as file:
         file.truncate(LARGEST_FILE * 1000)
     with pytest.raises(UserError, match='is larger than'):
         read_annotation(str(tmp_path / 'some.xml'))
 
 
-def test_nesting_without_end_is_harmless():
+def test_deep_nesting_is_harmless():
     fault_of(b'<a>' * 300_000)
     fault_of(b'<a>' * 300_000 + b'</a>' * 300_000)
 

@@ -23,7 +23,7 @@ def test_a_devkit_without_faults_has_none(devkit):
     assert '| VOC2007 | trainval | 8 ' in str(check)
 
 
-def test_lists_of_another_length_than_vocs_are_a_fault_unless_asked_for(devkit):
+def test_lists_of_another_length_than_vocs_are_a_fault_unless_subset_is_given(devkit):
     faults = check_devkit(devkit).faults
     assert len(faults) == 4 and "test.txt lists 4 images, VOC's own 4952" in faults[3]
 
@@ -39,12 +39,12 @@ def test_lists_of_another_length_than_vocs_are_a_fault_unless_asked_for(devkit):
             lambda year: (year / 'JPEGImages/000003.jpg').write_bytes(b'GIF89a;'),
             'cannot be decoded',
         ),
-        (lambda year: swap(year), 'but its annotation says'),
+        (lambda year: swap(year), 'but its annotation has'),
         (lambda year: shorten(year, 'trainval'), 'trainval.txt is not train.txt and val.txt'),
         (lambda year: repeat(year, 'test'), 'test.txt lists images more than once'),
     ],
 )
-def test_what_is_wrong_is_one_line_with_its_file(devkit, damage, said):
+def test_a_fault_is_one_line_with_its_file(devkit, damage, said):
     damage(devkit / 'VOC2007')
     faults = faults_of(devkit)
     assert len(faults) == 1 and said in faults[0] and str(devkit) in faults[0]
@@ -69,7 +69,7 @@ def repeat(year, name):
     path.write_text(path.read_text() + path.read_text().split()[0])
 
 
-def test_a_folder_without_a_devkit_is_said(tmp_path):
+def test_a_folder_without_a_devkit_is_an_error(tmp_path):
     with pytest.raises(UserError, match='holds no devkit'):
         check_devkit(tmp_path)
 

@@ -114,7 +114,7 @@ def test_difficult_objects_are_flagged_to_be_ignored(devkit):
 # The devkit's folders and lists
 
 
-def test_a_missing_devkit_names_the_folder_what_is_there_and_how_to_get_it(tmp_path):
+def test_a_missing_devkit_names_the_folder_its_content_and_how_to_get_it(tmp_path):
     (tmp_path / 'photos').mkdir()
     message = fault_of(tmp_path / 'data' / 'VOCdevkit', classes=None)
     assert f'no VOC devkit at {tmp_path}/data/VOCdevkit/VOC2007' in message
@@ -177,7 +177,7 @@ def test_listed_images_that_are_missing_are_named(devkit):
     assert 'JPEGImages lacks 000002.jpg, 000005.jpg of the 8 files' in message
 
 
-def test_an_image_of_another_suffix_is_pointed_at(devkit):
+def test_an_image_with_another_suffix_is_named(devkit):
     image = devkit / 'VOC2007' / 'JPEGImages' / '000002.jpg'
     image.rename(image.with_suffix('.png'))
     assert '000002.png is there, expected .jpg' in fault_of(devkit)
@@ -225,7 +225,7 @@ def test_a_missing_field_is_named_with_its_file(devkit, parent, child, said):
 @pytest.mark.parametrize(
     ('field', 'text', 'said'),
     [
-        ('size/height', '0', 'says that the height of its image is 0 pixels'),
+        ('size/height', '0', 'gives 0 pixels as the height of its image'),
         ('size/height', 'tall', "has 'tall' as <height> in <size>, expected a number"),
         ('object/bndbox/xmin', 'nan', "has 'nan' as <xmin> in object 1 ('"),
         ('object/bndbox/xmin', '', "has '' as <xmin> in object 1 ('"),
@@ -249,7 +249,7 @@ def test_a_box_outside_its_image_is_named_with_its_file(devkit):
     assert f'the annotation {path} has a box outside the image in object 1' in fault_of(devkit)
 
 
-def test_a_box_that_reaches_beyond_its_image_is_kept_and_logged(devkit, log):
+def test_a_box_that_extends_beyond_its_image_is_kept_and_logged(devkit, log):
     edit_xml(devkit, '000001', lambda root: set_box(root, xmin=0))
     dataset = build(devkit)
     assert dataset.get_data_info(0)['instances'][0]['bbox'][0] == -1
@@ -379,7 +379,7 @@ def test_more_classes_than_voc_drop_its_palette(shapes):
     assert len(build(shapes, classes=SHAPE_CLASSES).metainfo['palette']) >= 4
 
 
-def test_boxes_are_read_as_the_xml_says(shapes):
+def test_boxes_are_those_of_the_xml(shapes):
     dataset = build(shapes)
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)

@@ -1,4 +1,4 @@
-"""Making a devkit out of archives of VOC's layout."""
+"""Making a devkit from archives of VOC's layout."""
 
 import hashlib
 import io
@@ -42,14 +42,14 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
 
 
-def test_archives_that_are_there_are_unpacked(archives, tmp_path):
+def test_existing_archives_are_unpacked(archives, tmp_path):
     devkit = prepare_devkit(tmp_path / 'data', ['2007', '2012'], archives)
     assert devkit == tmp_path / 'data' / 'VOCdevkit'
     assert len(contents(devkit)) == 9
     assert contents(devkit / 'VOC2012')['2012-1.txt'] == b'2012 1'
 
 
-def test_what_is_there_is_kept_and_what_is_missing_is_unpacked(archives, tmp_path):
+def test_existing_files_are_kept_and_missing_ones_are_unpacked(archives, tmp_path):
     devkit = prepare_devkit(tmp_path, ['2007'], archives)
     (devkit / 'VOC2007' / '2007-0.txt').write_bytes(b'MINE 0')  # of the same size
     (devkit / 'VOC2007' / '2007-1.txt').unlink()
@@ -60,26 +60,24 @@ def test_what_is_there_is_kept_and_what_is_missing_is_unpacked(archives, tmp_pat
     assert found['more.txt'] == b'more'
 
 
-def test_a_file_of_another_size_is_kept_and_said(archives, tmp_path):
+def test_a_file_of_another_size_is_kept_and_reported(archives, tmp_path):
     devkit = prepare_devkit(tmp_path, ['2007'], archives)
     (devkit / 'VOC2007' / '2007-0.txt').write_bytes(b'half')
-    with pytest.raises(
-        UserError, match=r'1 files are of another size .*2007-0\.txt: they were kept'
-    ):
+    with pytest.raises(UserError, match=r'1 files have another size .*2007-0\.txt: they were kept'):
         prepare_devkit(tmp_path, ['2007'], archives)
     assert (devkit / 'VOC2007' / '2007-0.txt').read_bytes() == b'half'
 
 
-def test_another_archive_than_vocs_is_refused_and_kept(archives, tmp_path):
+def test_an_archive_that_is_not_vocs_is_refused_and_kept(archives, tmp_path):
     archive = archives / 'test.tar'
     archive.write_bytes(archive.read_bytes()[:-100])
     size = archive.stat().st_size
-    with pytest.raises(UserError, match=r'test\.tar is not the file that was asked for: its md5'):
+    with pytest.raises(UserError, match=r'test\.tar is not the expected file: its md5'):
         prepare_devkit(tmp_path / 'data', ['2007'], archives)
     assert archive.stat().st_size == size and not (tmp_path / 'data').exists()
 
 
-def test_an_archive_that_cannot_be_had_is_one_line(archives, tmp_path):
+def test_an_archive_that_cannot_be_downloaded_is_one_line(archives, tmp_path):
     (archives / 'test.tar').unlink()
     with pytest.raises(UserError, match=r'^cannot download http://127[^\n]*$'):
         prepare_devkit(tmp_path / 'data', ['2007'], archives)
@@ -94,7 +92,7 @@ def link(name):
 @pytest.mark.parametrize(
     'name', ['../evil', '/evil', 'VOCdevkit/../../evil', 'elsewhere/evil', link('VOCdevkit/evil')]
 )
-def test_an_archive_that_reaches_elsewhere_unpacks_nothing(tmp_path, name):
+def test_an_archive_with_a_member_outside_unpacks_nothing(tmp_path, name):
     archive = pack(tmp_path / 'a.tar', {'VOCdevkit/a.txt': b'a', name: b''})
     with pytest.raises(UserError, match='is no archive of VOC'):
         unpack(archive, tmp_path / 'out')
@@ -102,11 +100,11 @@ def test_an_archive_that_reaches_elsewhere_unpacks_nothing(tmp_path, name):
 
 
 @pytest.mark.parametrize('keep', [0, 100, 700, 2300])
-def test_a_broken_archive_leaves_only_whole_files(tmp_path, keep):
+def test_a_broken_archive_leaves_only_complete_files(tmp_path, keep):
     members = {f'VOCdevkit/{i}.bin': bytes([i]) * 1000 for i in range(3)}
     archive = pack(tmp_path / 'a.tar', members)
     archive.write_bytes(archive.read_bytes()[:keep])
-    with pytest.raises(UserError, match='is no whole tar file'):
+    with pytest.raises(UserError, match='is no complete tar file'):
         unpack(archive, tmp_path / 'out')
     whole = [path for path in (tmp_path / 'out').rglob('*.bin') if path.stat().st_size == 1000]
     assert whole == list((tmp_path / 'out').rglob('*.bin'))

@@ -1,4 +1,4 @@
-"""A file is replaced at a stroke or not at all."""
+"""A file is replaced completely or not at all."""
 
 import subprocess
 
@@ -21,7 +21,7 @@ def test_a_link_stays_a_link(tmp_path):
     assert (tmp_path / 'target').read_bytes() == b'new'
 
 
-def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path, warm_python):
+def test_a_full_disk_leaves_the_old_file(tmp_path, warm_python):
     path = tmp_path / 'a.pth'
     path.write_bytes(b'old')
     full = (
@@ -35,7 +35,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path, warm_python):
     assert [one.name for one in tmp_path.iterdir()] == ['a.pth']
 
 
-def test_nothing_is_written_into_what_is_no_folder(tmp_path):
+def test_a_path_below_a_file_is_an_error(tmp_path):
     (tmp_path / 'taken').write_bytes(b'')
     with pytest.raises(OSError, match='taken'):
         write_atomically(tmp_path / 'taken' / 'a.pth', b'')

@@ -134,13 +134,13 @@ def test_the_crafted_files_would_run_where_pickles_are_trusted(tmp_path):
         ('truncated', 'another kind of file or truncated'),
     ],
 )
-def test_the_line_says_what_is_wrong(tmp_path, name, said):
+def test_the_line_names_the_fault(tmp_path, name, said):
     CRAFTED[name](tmp_path / 'crafted.pth', tmp_path / 'trace')
     with pytest.raises(UserError, match=said):
         load_file(str(tmp_path / 'crafted.pth'))
 
 
-def test_only_a_file_that_is_trusted_by_name_runs_what_it_holds(tmp_path, monkeypatch):
+def test_only_a_file_that_is_trusted_by_name_runs_its_code(tmp_path, monkeypatch):
     monkeypatch.setattr(trusted, '_trusted', set())
     for name in ('mine.pth', 'other.pth'):
         torch.save(dict(WEIGHTS, code=Touch(tmp_path / f'{name}.ran')), tmp_path / name)
@@ -152,7 +152,7 @@ def test_only_a_file_that_is_trusted_by_name_runs_what_it_holds(tmp_path, monkey
     assert not (tmp_path / 'other.pth.ran').exists()
 
 
-def test_a_trusted_file_has_to_be_there(tmp_path):
+def test_a_trusted_file_must_exist(tmp_path):
     with pytest.raises(UserError, match=f'{TRUST_OPTION} none.pth: there is no such file'):
         trust(['none.pth'])
 
@@ -167,7 +167,7 @@ def test_a_trusted_file_has_to_be_there(tmp_path):
     ],
     ids=['number as name', 'text', 'sparse', 'meta'],
 )
-def test_weights_that_are_no_plain_tensors_by_name_are_refused(tmp_path, weights):
+def test_weights_other_than_plain_tensors_by_name_are_refused(tmp_path, weights):
     torch.save(weights, tmp_path / 'odd.pth')
     with pytest.raises(UserError, match=r'odd\.pth is not a checkpoint'):
         read_state_dict(tmp_path / 'odd.pth')
@@ -211,13 +211,13 @@ def test_a_remote_checkpoint_is_downloaded_once(web):
     assert len(kept(web)) == 1
 
 
-def test_files_of_one_name_from_two_places_are_two_files(web):
+def test_files_of_one_name_from_two_addresses_are_two_files(web):
     (web / 'other').mkdir()
     first, second = serve(web), serve(web, 'other/a.pth', {'b': torch.zeros(1)})
     assert read_state_dict(first).keys() != read_state_dict(second).keys()
 
 
-def test_the_sha256_that_is_given_is_checked_and_a_wrong_file_is_not_kept(web):
+def test_a_given_sha256_is_checked_and_a_wrong_file_is_not_kept(web):
     url = serve(web)
     right = hashlib.sha256((web / 'a.pth').read_bytes()).hexdigest()
     with pytest.raises(UserError, match='expected deadbeef'):
@@ -240,7 +240,7 @@ def test_the_sha256_in_a_name_is_checked(web):
 
 def test_a_local_file_is_checked_as_well(tmp_path):
     torch.save(WEIGHTS, tmp_path / 'a.pth')
-    with pytest.raises(UserError, match='is not the file that was asked for'):
+    with pytest.raises(UserError, match='is not the expected file'):
         read_checkpoint(str(tmp_path / 'a.pth'), 'deadbeef')
 
 
@@ -257,7 +257,7 @@ def test_a_crafted_remote_checkpoint_runs_nothing(web, tmp_path, load):
     assert not (tmp_path / 'trace').exists()
 
 
-def test_a_remote_checkpoint_that_is_not_there_is_one_line(web):
+def test_a_missing_remote_checkpoint_is_one_line(web):
     with pytest.raises(UserError, match=r'^cannot download http[^\n]*404[^\n]*$'):
         read_checkpoint(serve(web) + 'x')
 

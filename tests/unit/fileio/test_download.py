@@ -57,25 +57,25 @@ def server(request):
     thread.join()
 
 
-def test_a_file_arrives_whole_and_alone(server, tmp_path):
+def test_a_file_arrives_complete_and_without_its_part(server, tmp_path):
     digest = hashlib.sha256(CONTENT).hexdigest()
     assert download(server.url, tmp_path / 'in' / 'a.bin', digest).read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / 'in').iterdir()] == ['a.bin']
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path):
+def test_a_broken_connection_continues_where_it_broke(server, tmp_path):
     server.breaks = [1000, 5000]
     assert download(server.url, tmp_path / 'a.bin').read_bytes() == CONTENT
     assert server.asked == [None, 'bytes=1000-', 'bytes=6000-']
 
 
 @pytest.mark.parametrize('server', [False], indirect=True, ids=['no ranges'])
-def test_a_server_that_cannot_go_on_starts_again(server, tmp_path):
+def test_a_server_that_cannot_continue_starts_again(server, tmp_path):
     server.breaks = [1000]
     assert download(server.url, tmp_path / 'a.bin').read_bytes() == CONTENT
 
 
-def test_a_download_that_stays_broken_leaves_no_file_but_what_to_go_on_from(server, tmp_path):
+def test_a_download_that_stays_broken_leaves_only_its_part(server, tmp_path):
     server.breaks = [1000] * 3
     with pytest.raises(UserError, match=r'broke after 3000 of 256000 bytes; 3000 bytes are kept'):
         download(server.url, tmp_path / 'a.bin')
@@ -84,7 +84,7 @@ def test_a_download_that_stays_broken_leaves_no_file_but_what_to_go_on_from(serv
     assert server.asked[3] == 'bytes=3000-'
 
 
-def test_a_part_that_is_whole_already_is_used(server, tmp_path):
+def test_a_complete_part_is_used(server, tmp_path):
     (tmp_path / 'a.bin.part').write_bytes(CONTENT)
     assert download(server.url, tmp_path / 'a.bin').read_bytes() == CONTENT
 
@@ -94,13 +94,13 @@ def test_a_part_longer_than_the_file_is_dropped(server, tmp_path):
     assert download(server.url, tmp_path / 'a.bin').read_bytes() == CONTENT
 
 
-def test_another_file_than_asked_for_is_not_kept(server, tmp_path):
-    with pytest.raises(UserError, match='is not the file that was asked for: its sha256 is'):
+def test_a_file_with_another_digest_is_not_kept(server, tmp_path):
+    with pytest.raises(UserError, match='is not the expected file: its sha256 is'):
         download(server.url, tmp_path / 'a.bin', 'deadbeef')
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_there_is_never_touched(server, tmp_path):
+def test_an_existing_file_is_never_changed(server, tmp_path):
     (tmp_path / 'a.bin').write_text('mine')
     with pytest.raises(UserError, match='exists already'):
         download(server.url, tmp_path / 'a.bin')
@@ -108,20 +108,20 @@ def test_what_is_there_is_never_touched(server, tmp_path):
 
 
 @pytest.mark.parametrize('url', ['{}/none', 'http://127.0.0.1:1/', 'http://[', 'nothing'])
-def test_what_is_not_there_is_one_line(server, tmp_path, url):
+def test_a_missing_file_is_one_line(server, tmp_path, url):
     with pytest.raises(UserError, match=r'^cannot download [^\n]+$'):
         download(url.format(server.url.rpartition('/')[0]), tmp_path / 'a.bin', attempts=1)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('digest', ['', 'abc', 'sha256:00', 5, 'g' * 64])
-def test_a_digest_that_is_none_is_said(tmp_path, digest):
+def test_a_misspelled_digest_is_an_error(tmp_path, digest):
     (tmp_path / 'a').write_bytes(b'')
     with pytest.raises(UserError, match='is no digest'):
         check_digest(tmp_path / 'a', digest)
 
 
 @pytest.mark.parametrize('algorithm', ['md5', 'sha1', 'sha256'])
-def test_digests_are_told_by_their_length(tmp_path, algorithm):
+def test_the_length_of_a_digest_gives_its_algorithm(tmp_path, algorithm):
     (tmp_path / 'a').write_bytes(CONTENT)
     check_digest(tmp_path / 'a', hashlib.new(algorithm, CONTENT).hexdigest().upper())

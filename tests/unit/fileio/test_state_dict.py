@@ -1,4 +1,4 @@
-"""Weights that have to fit."""
+"""Loading weights that must fit."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def model():
 
 @pytest.mark.parametrize('wrap', [dict, lambda w: dict(state_dict=w, meta={})])
 @pytest.mark.parametrize('prefix', ['', 'module.'])
-def test_weights_are_found_bare_or_in_a_checkpoint_of_a_wrapped_model(file, wrap, prefix):
+def test_weights_are_found_alone_or_in_a_checkpoint_of_a_wrapped_model(file, wrap, prefix):
     source, target = model(), model()
     torch.save(wrap({prefix + k: v for k, v in source.state_dict().items()}), file)
     load_strictly(target, file, 'teacher')
@@ -74,14 +74,14 @@ def test_weights_under_a_prefix_beside_others_are_found(file, prefix):
     assert torch.equal(target[0].weight, source[0].weight)
 
 
-def test_two_models_that_both_fit_are_a_choice_and_not_a_guess(file):
+def test_two_prefixes_that_both_fit_are_an_error_that_names_them(file):
     weights = model().state_dict()
     torch.save({**prefixed('student.', weights), **prefixed('teacher.', weights)}, file)
     with pytest.raises(UserError, match=r"^[^\n]*under 'student.' and 'teacher.': save[^\n]*$"):
         load_strictly(model(), file, 'teacher')
 
 
-def test_weights_under_prefixes_of_which_none_fits_are_told_by_their_prefixes(file):
+def test_prefixes_of_which_none_fits_are_named(file):
     other = nn.Linear(2, 2).state_dict()
     torch.save({**prefixed('student.', other), **prefixed('teacher.', other)}, file)
     with pytest.raises(UserError, match=r'0 of its 7 keys fit .* begin with student\., teacher\.'):
@@ -96,7 +96,7 @@ def test_part_of_a_model_under_a_prefix_is_not_enough(file):
         load_strictly(model(), file, 'teacher')
 
 
-def test_of_an_ema_checkpoint_the_averaged_weights_are_taken(file):
+def test_the_averaged_weights_of_an_ema_checkpoint_are_loaded(file):
     averaged, latest = model(), model()
     ema = {**prefixed('module.', latest.state_dict()), 'steps': torch.tensor(3)}
     torch.save(dict(state_dict=averaged.state_dict(), ema_state_dict=ema), file)
