@@ -1,4 +1,4 @@
-"""Layers as a table to read."""
+"""The tables of layers."""
 
 from dataclasses import replace
 
@@ -41,18 +41,20 @@ def rows(text):
     ]
 
 
-def test_a_row_says_what_a_layer_is_and_what_it_costs_to_get_there():
+def test_a_row_has_the_size_of_a_layer_and_its_cost():
     assert rows(table(STUDENT))[1:3] == [
         ['backbone.a (frozen)', '8', '4 × 6', '16', '5.0%'],
         ['backbone.b', '8', '4 × 6', '16', '10.0%'],
     ]
 
 
-def test_every_layer_is_had_by_asking():
-    assert rows(table(STUDENT, all_layers=True))[1:] == [['backbone.a.conv', '8', '4 × 6', '8', '2.5%']]
+def test_all_layers_are_tabulated_on_request():
+    assert rows(table(STUDENT, all_layers=True))[1:] == [
+        ['backbone.a.conv', '8', '4 × 6', '8', '2.5%']
+    ]
 
 
-def test_side_by_side_stand_the_last_layers_of_one_stride_and_part():
+def test_the_last_layers_of_equal_stride_and_part_are_side_by_side():
     pairs = [(row[0], row[5], row[6]) for row in rows(pair_table(STUDENT, TEACHER))[1:]]
     assert pairs == [
         ('', '', 'pool'),
@@ -63,7 +65,7 @@ def test_side_by_side_stand_the_last_layers_of_one_stride_and_part():
     ]
 
 
-def test_a_failure_is_said_beside_what_ran():
+def test_a_failure_is_in_the_summary():
     text = summary(replace(STUDENT, failure='KeyError: 7'))
     assert text.startswith('FCOS: 64 × 96 pixels')
     assert 'shares of the part that ran: KeyError: 7' in text

@@ -1,4 +1,4 @@
-"""What the figures are drawn of."""
+"""Fixtures for the tests of the figures."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from nst_det.visualization import LayerView
 
 @pytest.fixture
 def view() -> LayerView:
-    """A made-up image at a layer, with a student that is far and one that is near."""
+    """A view of random feature maps: one student is far from the teacher, one is close."""
     random = torch.Generator().manual_seed(0)
     teacher = torch.rand(12, 5, 6, generator=random).relu() ** 4
     far = torch.rand(8, 5, 6, generator=random)

@@ -1,4 +1,4 @@
-"""Several detectors' detections in one picture."""
+"""The picture that compares the detections of several detectors."""
 
 import pickle
 
@@ -9,7 +9,7 @@ from nst_det.datasets import SHAPE_CLASSES, VOCDevkitDataset
 from nst_det.visualization import draw_comparison
 
 
-def test_a_row_for_the_truth_and_one_for_each_detector(shapes, tmp_path):
+def test_the_comparison_has_a_row_for_the_ground_truth_and_for_each_detector(shapes, tmp_path):
     dataset = VOCDevkitDataset(
         data_root=str(shapes),
         ann_file='VOC2007/ImageSets/Main/test.txt',

@@ -1,4 +1,4 @@
-"""What the figures look at is what the loss compares."""
+"""The feature maps in a figure are those that the loss compares."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def distiller(tiny_distiller):
     return distiller
 
 
-def test_its_mmd2_is_that_of_the_training(tiny_distiller, distiller, image):
+def test_the_mmd2_of_a_view_is_that_of_the_training(tiny_distiller, distiller, image):
     data = load_image(tiny_distiller(), image)
     (view,) = view_layers(distiller, data, 'after')
     assert view.teacher.shape[1:] == (3, 4)  # 53 × 70 pixels at stride 16, without the padding
@@ -39,7 +39,7 @@ def test_its_mmd2_is_that_of_the_training(tiny_distiller, distiller, image):
     )
 
 
-def test_looking_changes_nothing(tiny_distiller, distiller, image):
+def test_viewing_does_not_change_the_distiller(tiny_distiller, distiller, image):
     data = load_image(tiny_distiller(), image)
     distiller.train()
     before = {key: value.clone() for key, value in distiller.state_dict().items()}
@@ -51,13 +51,13 @@ def test_looking_changes_nothing(tiny_distiller, distiller, image):
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
 
-def test_two_looks_are_merged_into_one_view(tiny_distiller, distiller, image):
+def test_the_views_of_two_students_are_merged_into_one(tiny_distiller, distiller, image):
     data = load_image(tiny_distiller(), image)
-    looks = [view_layers(distiller, data, title) for title in ('before', 'after')]
-    (view,) = merge_views(*looks)
+    views_by_student = [view_layers(distiller, data, title) for title in ('before', 'after')]
+    (view,) = merge_views(*views_by_student)
     assert list(view.students) == ['before', 'after']
 
 
-def test_an_image_that_is_not_there_is_named(tiny_distiller):
+def test_a_missing_image_is_named(tiny_distiller):
     with pytest.raises(UserError, match=r'there is no image .*gone\.jpg'):
         load_image(tiny_distiller(), 'gone.jpg')

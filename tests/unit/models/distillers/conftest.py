@@ -1,4 +1,4 @@
-"""What the tests of the distillers share."""
+"""Fixtures for the tests of the distillers."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @pytest.fixture
 def padded_batch() -> Callable[[nn.Module], dict]:
-    """An image that fills its batch and one that is padded to the right and below."""
+    """A function that makes a batch of two images, the second with padding right and below."""
 
     def make(model: nn.Module) -> dict:
         images, samples = [], []

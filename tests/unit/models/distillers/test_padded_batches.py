@@ -1,4 +1,4 @@
-"""Padding counts for nothing, and teacher and student may pad and stride differently."""
+"""Padding does not change a loss, and teacher and student may have other paddings and strides."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SIZES = [(64, 96), (96, 32), (32, 64)]  # multiples of every stride
 
 @MODELS.register_module(force=True)
 class PatchDetector(BaseDetector):
-    """A detector whose features see their own stride × stride pixels and no others."""
+    """A detector in which each position depends on its own stride × stride pixels only."""
 
     def __init__(self, channels, stride, data_preprocessor=None):
         super().__init__(data_preprocessor=data_preprocessor)
@@ -34,7 +34,7 @@ class PatchDetector(BaseDetector):
 
 
 class Tokens(nn.Module):
-    """`(N, C, H, W)` as a transformer's sequence `(N, L, C)`."""
+    """A module that turns `(N, C, H, W)` into a transformer's sequence `(N, L, C)`."""
 
     def forward(self, features):
         return features.flatten(2).mT
@@ -76,11 +76,11 @@ def distiller(
 
 def images(*sizes):
     generator = torch.Generator().manual_seed(1)
-    every = {
+    pictures = {
         size: torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8)
         for size in SIZES
     }
-    return [every[size] for size in sizes]
+    return [pictures[size] for size in sizes]
 
 
 def losses(model, *sizes):
@@ -115,12 +115,12 @@ def test_the_gradient_of_a_padded_batch_is_the_mean_of_its_images_alone():
     torch.testing.assert_close(together, model.patches.weight.grad / 3, rtol=1e-4, atol=1e-6)
 
 
-def test_padding_counts_where_that_is_asked_for():
+def test_padding_counts_with_ignore_padding_false():
     padding_counts = nst(distiller(ignore_padding=False), *SIZES)
     assert not torch.isclose(padding_counts, nst(distiller(), *SIZES), rtol=1e-4)
 
 
-def test_a_batch_without_padding_costs_nothing_extra():
+def test_a_batch_without_padding_has_no_mask():
     masks = []
     for ignore_padding in (True, False):
         model = distiller(ignore_padding=ignore_padding)
@@ -129,7 +129,7 @@ def test_a_batch_without_padding_costs_nothing_extra():
     assert masks == [None, None]
 
 
-def test_a_sequence_of_a_transformers_positions_is_compared_as_a_map():
+def test_a_transformers_sequence_is_compared_as_a_feature_map():
     expected = nst(distiller(student=16, teacher=8, divisor=128), *SIZES)
     model = distiller(student=16, teacher=8, divisor=128, layer='tokens')
     torch.testing.assert_close(nst(model, *SIZES), expected)

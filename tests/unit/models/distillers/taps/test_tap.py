@@ -34,11 +34,11 @@ def test_a_misspelt_layer_is_one_clear_line(layer):
 
 # Transformers' sequences.
 
-IMAGES = 2, 3, 100, 140  # maps of 25 × 35, 13 × 18, 7 × 9, 4 × 5
+IMAGES = 2, 3, 100, 140  # feature maps of 25 × 35, 13 × 18, 7 × 9, 4 × 5
 
 
 def sequence(*strides):
-    """Positions one after another; every one holds its stride, row and column."""
+    """Positions one after another; each holds its stride, row and column."""
     levels = []
     for stride in strides:
         h, w = -(-IMAGES[2] // stride), -(-IMAGES[3] // stride)
@@ -54,21 +54,21 @@ def check(feature_map, stride):
 
 
 @pytest.mark.parametrize('stride', [4, 8, 16, 32])
-def test_a_sequence_of_one_level_is_laid_out_by_its_length(stride):
+def test_a_sequence_of_one_level_is_reshaped_by_its_length(stride):
     check(Tap('encoder').as_map(sequence(stride), IMAGES, 'student'), stride)
 
 
 @pytest.mark.parametrize('stride', [2, 10, 14, 16])
-def test_a_sequence_is_laid_out_by_its_spelt_stride(stride):
+def test_a_sequence_is_reshaped_by_the_stride_in_its_spelling(stride):
     check(Tap(f'encoder/{stride}').as_map(sequence(stride), IMAGES, 'student'), stride)
 
 
 @pytest.mark.parametrize('stride', [8, 16, 32])
-def test_a_level_of_several_is_picked_by_its_stride(stride):
+def test_a_level_of_a_sequence_is_picked_by_its_stride(stride):
     check(Tap(f'encoder[0]/{stride}').as_map(sequence(8, 16, 32), IMAGES, 'student'), stride)
 
 
-def test_a_sequence_stays_in_the_graph():
+def test_gradients_flow_through_a_reshaped_sequence():
     tokens = sequence(8, 16).float().clone().requires_grad_()
     Tap('encoder/16').as_map(tokens, IMAGES, 'student').sum().backward()
     assert tokens.grad[:, : 13 * 18].eq(0).all()

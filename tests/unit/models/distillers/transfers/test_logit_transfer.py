@@ -1,4 +1,4 @@
-"""KD of whole detectors against plain Python loops over regions, stages and positions."""
+"""KD of complete detectors, compared with Python loops over regions, stages and positions."""
 
 import copy
 import math
@@ -80,7 +80,7 @@ def two_stages(cascaded):
 
 
 def distiller(detector):
-    """A student and a teacher of one architecture, whose class scores are far apart."""
+    """A student and a teacher of one architecture whose logits differ a lot."""
     torch.manual_seed(0)
     detector = ConfigDict(detector, backbone=BACKBONE, data_preprocessor=COLOURS)
     model = MODELS.build(
@@ -92,8 +92,8 @@ def distiller(detector):
         )
     )
     model.init_weights()
-    for one in (model.student, model.open_teacher().detector):
-        for name, value in one.named_parameters():
+    for network in (model.student, model.open_teacher().detector):
+        for name, value in network.named_parameters():
             if 'cls' in name:
                 torch.nn.init.normal_(value.detach(), std=0.05)
     return model
@@ -109,14 +109,12 @@ def softmax(row):
 
 
 @pytest.mark.parametrize('cascaded', [False, True])
-def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(
-    cascaded, padded_batch
-):
+def test_the_teacher_classifies_the_regions_of_the_student_stage_by_stage(cascaded, padded_batch):
     model = distiller(two_stages(cascaded))
     data = padded_batch(model)
     heads = model.student.roi_head.bbox_head
     extractors = model.student.roi_head.bbox_roi_extractor
-    heads, extractors = (list(one) if cascaded else [one] for one in (heads, extractors))
+    heads, extractors = (list(stages) if cascaded else [stages] for stages in (heads, extractors))
     rois, students = [], []
     for extractor in extractors:
         extractor.register_forward_pre_hook(lambda module, args: rois.append(args[1]))
@@ -126,13 +124,15 @@ def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(
 
     teacher = model.open_teacher().detector
     heads, extractors = teacher.roi_head.bbox_head, teacher.roi_head.bbox_roi_extractor
-    heads, extractors = (list(one) if cascaded else [one] for one in (heads, extractors))
+    heads, extractors = (list(stages) if cascaded else [stages] for stages in (heads, extractors))
     stages = []
     with torch.no_grad():
         features = teacher.extract_feat(data['inputs'])
         for head, extractor, regions, scores in zip(heads, extractors, rois, students):
-            taught = head(extractor(features, regions))[0]
-            rows = [kl(softmax(t), softmax(s)) for t, s in zip(taught.tolist(), scores.tolist())]
+            teacher_logits = head(extractor(features, regions))[0]
+            rows = [
+                kl(softmax(t), softmax(s)) for t, s in zip(teacher_logits.tolist(), scores.tolist())
+            ]
             stages.append(sum(rows) / len(rows))
     assert len(stages) == (2 if cascaded else 1)
     expected = WEIGHT * TEMPERATURE**2 * sum(stages) / len(stages)
@@ -140,7 +140,7 @@ def test_the_students_own_regions_are_classified_by_the_teacher_stage_by_stage(
     assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_every_position_and_anchor_inside_an_image_counts_and_no_other(padded_batch):
+def test_only_the_positions_inside_the_images_count_with_all_anchors(padded_batch):
     model = distiller(one_stage())
     teacher, scores = model.open_teacher().detector, {}
     for name, detector in [('student', model.student), ('teacher', teacher)]:
