@@ -26,8 +26,9 @@ def table_of(work_dir):
 
 
 @pytest.fixture
-def rows(write, tiny_config, tiny_distiller):
-    """The configs of two rows: the plain student and NST."""
+def rows(write, tiny_config, tiny_distiller, warm_python, monkeypatch):
+    """The configs of two rows, the plain student and NST; their trainings start at once."""
+    monkeypatch.setattr(sys, 'executable', warm_python)
     plain = tiny_config('student', log_level='INFO', method='Baseline')
     plain.train_cfg.max_epochs = 1
     nst = tiny_distiller(log_level='INFO', method='NST')
