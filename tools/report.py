@@ -46,12 +46,11 @@ def main(args: argparse.Namespace) -> None:
 
     MMLogger.get_current_instance().setLevel('WARNING')  # without how each weight is initialised
     runs = read_runs(args.work_dirs)
-    for one in runs:
-        score = 'no mAP' if one.score is None else f'mAP {100 * one.score:.1f}'
-        print(f'{one.folder}: {one.role}, {score}', flush=True)
-        for lack in one.lacks:
-            print(f'  {lack}', flush=True)
-    write_report(runs, Path(args.out), args.title, lambda what: print(f'{what} …', flush=True))
+    for run in runs:
+        print(f'{run.folder}: {run.role}, {run.results.text}', flush=True)
+        for text in run.missing:
+            print(f'  {text}', flush=True)
+    write_report(runs, Path(args.out), args.title, lambda step: print(f'{step} …', flush=True))
     print(f'Wrote {args.out}')
 
 

@@ -1,4 +1,4 @@
-"""A report on runs, to look at and to share."""
+"""The report on trainings: one HTML file to look at and to share."""
 
 from ..run_folder import Run, read_runs
 from .contents import collect

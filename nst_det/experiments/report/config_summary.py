@@ -1,4 +1,4 @@
-"""What a run was: its config in a few lines, its environment, and the commands that repeat it."""
+"""The config of a run in a few lines, its environment, and the commands that repeat it."""
 
 import re
 import shlex
@@ -12,13 +12,13 @@ from nst_det.experiments.run_folder import Run
 
 
 def summarize(run: Run) -> dict[str, str]:
-    """The options that tell one run from another.
+    """Summarize the settings in which runs differ.
 
     Args:
         run (Run): The run.
 
     Returns:
-        dict[str, str]: The values by what they are, in the order to be shown.
+        dict[str, str]: The values by their names, in the order in which they are shown.
     """
     model = run.cfg.get('model', {})
     detector = model.get('student', model)
@@ -43,19 +43,19 @@ def summarize(run: Run) -> dict[str, str]:
         'Checkpoint': '–' if run.checkpoint is None else str(run.checkpoint),
     }
     if run.distilled:
-        summary['Transfers'] = '; '.join(_transfer(one) for one in model.get('transfers', []))
+        summary['Transfers'] = '; '.join(map(_transfer, model.get('transfers', [])))
         summary['Teacher'] = str(model.get('teacher', {}).get('checkpoint', '–'))
     return summary
 
 
 def environment(run: Run) -> dict[str, str]:
-    """What the training ran with, as its log says.
+    """Read the environment of a training from its log.
 
     Args:
         run (Run): The run.
 
     Returns:
-        dict[str, str]: Versions and devices by name; empty where there is no log.
+        dict[str, str]: Versions and devices by name; empty without a log.
     """
     logs = sorted(run.folder.glob('*/*.log'))
     if not logs:
@@ -71,13 +71,13 @@ def environment(run: Run) -> dict[str, str]:
 
 
 def commands(runs: Sequence[Run]) -> list[str]:
-    """The commands that train and test the runs again, beside the first ones, and report on them.
+    """Write the commands that train, test and report the runs again, into new folders.
 
     Args:
         runs (Sequence[Run]): The runs.
 
     Returns:
-        list[str]: One command a line.
+        list[str]: The commands.
     """
     lines, folders = [], []
     for run in runs:
@@ -93,11 +93,11 @@ def commands(runs: Sequence[Run]) -> list[str]:
 
 
 def _parameters(detector: dict) -> str:
-    """How many weights it has; building it, without loading any, is what counts them."""
+    """The number of parameters of a detector, which is built for that without its weights."""
     init_default_scope('mmdet')
     try:
-        count = sum(one.numel() for one in MODELS.build(detector).parameters())
-    except Exception:  # what the config names may not be here any more
+        count = sum(parameter.numel() for parameter in MODELS.build(detector).parameters())
+    except Exception:  # the config may name classes that do not exist any more
         return '–'
     return f'{count / 1e6:.3g} million'
 

@@ -1,4 +1,4 @@
-"""Test images with what each detector found on them, the largest gains and losses first."""
+"""Test images with the detections of each detector, the largest gains and losses first."""
 
 import base64
 import io
@@ -10,44 +10,45 @@ from nst_det.evaluation.functional.detection_quality import image_score, judge
 from nst_det.experiments.run_folder import BASELINE, DISTILLED, TEACHER, Run, baseline_of
 
 THRESHOLD = 0.3
-MOST_PIXELS = 480  # a side
+MAX_SIDE = 480  # pixels
 
 
 def choose_runs(runs: Sequence[Run]) -> list[Run]:
-    """The runs to be put side by side: baseline, distilled and teacher, where they are there.
+    """Choose the runs that are shown side by side: a baseline, a distilled run and the teacher.
 
     Args:
         runs (Sequence[Run]): All runs.
 
     Returns:
-        list[Run]: One of each role, those that have predictions.
+        list[Run]: At most one run of each role, with predictions.
     """
-    able = [run for run in runs if run.predictions]
-    distilled = next((run for run in able if run.role == DISTILLED), None)
-    baseline = baseline_of(distilled, able) if distilled else None
-    baseline = baseline or next((run for run in able if run.role == BASELINE), None)
-    teacher = next((run for run in able if run.role == TEACHER), None)
+    usable = [run for run in runs if run.predictions]
+    distilled = next((run for run in usable if run.role == DISTILLED), None)
+    baseline = baseline_of(distilled, usable) if distilled else None
+    baseline = baseline or next((run for run in usable if run.role == BASELINE), None)
+    teacher = next((run for run in usable if run.role == TEACHER), None)
     return [run for run in (baseline, distilled, teacher) if run]
 
 
 def build_gallery(
     truth: Mapping[str, dict], runs: Sequence[Run], classes: Sequence[str], count: int = 6
 ) -> list[dict]:
-    """Choose test images and what is drawn over them.
+    """Choose test images and the boxes to draw on them.
 
-    With a baseline and a distilled run these are the images of the largest gains, then those of the
-    largest losses (:func:`image_score`); else, or where none differs, the first ones.
+    With a baseline and a distilled run these are the images with the largest gains of F1, see
+    :func:`image_score`, then those with the largest losses. Without them, or if no image differs,
+    these are the first images.
 
     Args:
-        truth (Mapping[str, dict]): The annotations by image id: see :func:`ground_truth`.
-        runs (Sequence[Run]): What :func:`choose_runs` gave.
+        truth (Mapping[str, dict]): The annotations by image id, see :func:`ground_truth`.
+        runs (Sequence[Run]): The runs, see :func:`choose_runs`.
         classes (Sequence[str]): The classes.
-        count (int): How many gains, and how many losses. Defaults to 6.
+        count (int): The largest number of gains, and of losses. Defaults to 6.
 
     Returns:
         list[dict]: Per image ``name``, ``gain`` (or None), ``width``, ``height``, ``picture`` (a
-        data URI) and ``panels``: ``title``, ``score`` (or None) and ``boxes``, of which ``right``
-        is whether the detection is.
+        data URI) and ``panels``: ``title``, ``score`` (or None) and ``boxes``. ``right`` of a box
+        is whether the detection is right, None if it does not count.
     """
     scores = {
         run.name: {
@@ -60,9 +61,9 @@ def build_gallery(
     images = [(image, None) for image in list(truth)[:count]]
     if {BASELINE, DISTILLED} <= set(roles):
         new, old = scores[roles[DISTILLED]], scores[roles[BASELINE]]
-        gains = sorted(((new[one] - old[one], one) for one in truth), reverse=True)
-        best = [(one, gain) for gain, one in gains[:count] if gain > 0]
-        worst = [(one, gain) for gain, one in gains[::-1][:count] if gain < 0]
+        gains = sorted(((new[image] - old[image], image) for image in truth), reverse=True)
+        best = [(image, gain) for gain, image in gains[:count] if gain > 0]
+        worst = [(image, gain) for gain, image in gains[::-1][:count] if gain < 0]
         images = best + worst or images
     gallery = []
     for image, gain in images:
@@ -73,7 +74,7 @@ def build_gallery(
             dict(
                 title=run.name,
                 score=scores[run.name][image],
-                boxes=_found_boxes(objects, run.predictions[image], classes),
+                boxes=_predicted_boxes(objects, run.predictions[image], classes),
             )
             for run in runs
         ]
@@ -91,10 +92,10 @@ def build_gallery(
 
 
 def _encode(path: str) -> tuple[str, tuple[int, int]]:
-    """A small JPEG as a data URI, and the size of the image itself, in which boxes are given."""
+    """A small JPEG as a data URI, and the size of the original image, which boxes refer to."""
     picture = ImageOps.exif_transpose(Image.open(path)).convert('RGB')
     size = picture.size
-    picture.thumbnail((MOST_PIXELS, MOST_PIXELS))
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, 'JPEG', quality=80)
     return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}', size
@@ -110,18 +111,18 @@ def _truth_boxes(objects: Mapping, classes: Sequence[str]) -> list[dict]:
     )
 
 
-def _found_boxes(objects: Mapping, found: Mapping, classes: Sequence[str]) -> list[dict]:
-    boxes, labels, scores = (found[key].tolist() for key in ('bboxes', 'labels', 'scores'))
+def _predicted_boxes(objects: Mapping, predicted: Mapping, classes: Sequence[str]) -> list[dict]:
+    boxes, labels, scores = (predicted[key].tolist() for key in ('bboxes', 'labels', 'scores'))
     return _place_labels(
         [
             _box(boxes[i], labels[i], classes, scores[i], right)
-            for i, right in judge(objects, found, THRESHOLD).items()
+            for i, right in judge(objects, predicted, THRESHOLD).items()
         ]
     )
 
 
 def _place_labels(boxes: list[dict]) -> list[dict]:
-    """Put a label below its box where it would hide that of another one."""
+    """Move a label below its box if it would cover the label of another box."""
     for i, box in enumerate(boxes):
         box['below'] = any(
             abs(box['x'] - other['x']) < box['width']
@@ -139,7 +140,7 @@ def _box(
     score: float | None = None,
     right: bool | None = None,
 ) -> dict:
-    x1, y1, x2, y2 = (float(one) for one in box)
+    x1, y1, x2, y2 = map(float, box)
     return dict(
         x=x1,
         y=y1,

@@ -1,38 +1,40 @@
-"""The report: one HTML file that needs nothing else."""
+"""The report as one HTML file that needs no network and no other file."""
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nst_det.errors import UserError
+from nst_det.evaluation.results import number_text
 from nst_det.experiments.report.contents import collect
 from nst_det.experiments.run_folder import Run
 from nst_det.fileio.atomic import write_atomically
 
 HERE = Path(__file__).parent
-GENERATOR = 'name="generator" content="nst_det'  # as the template says
+GENERATOR = 'name="generator" content="nst_det'  # as in the template
 
 
 def write_report(
     runs: Sequence[Run],
     out: Path,
     title: str = 'Distillation report',
-    say: Callable[[str], None] = print,
+    progress: Callable[[str], None] = print,
 ) -> None:
     """Write the report on some runs.
 
-    What a run lacks is said in the report, and the rest is shown.
+    The report lists what a run lacks, and shows the rest.
 
     Args:
-        runs (Sequence[Run]): The runs: see :func:`read_runs`.
-        out (Path): The HTML file; its folder is made.
+        runs (Sequence[Run]): The runs, see :func:`read_runs`.
+        out (Path): The HTML file. Its folder is created if it does not exist.
         title (str): The heading. Defaults to ``'Distillation report'``.
-        say (Callable): Is told what is going on. Defaults to ``print``.
+        progress (Callable): Called with a line of text at the beginning of each step. Defaults to
+            ``print``.
 
     Raises:
-        UserError: Where plotly or Jinja, which the report is made with, is not installed, or the
-            file is there already and no report.
+        UserError: If plotly or Jinja is not installed, or the file exists and is no report.
     """
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -42,8 +44,8 @@ def write_report(
             f'the report needs {error.name}: pip install plotly jinja2 scikit-learn'
         ) from error
     if out.exists() and GENERATOR not in out.read_text(encoding='utf-8', errors='replace')[:4000]:
-        raise UserError(f'{out} is there already and no report: choose another name by -o')
-    data = collect(runs, title, say)
+        raise UserError(f'{out} exists and is no report: choose another name with -o')
+    data = collect(runs, title, progress)
     templates = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -51,8 +53,9 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters['percent'] = _percent
-    templates.filters['brief'] = '{:.3g}'.format
+    templates.filters.update(
+        number=_number, percent=_percent, direction=_direction, brief='{:.3g}'.format
+    )
     page = templates.get_template('report.html.jinja').render(
         **data,
         data_block=json_block(data),
@@ -64,30 +67,43 @@ def write_report(
 
 
 def json_block(data: dict) -> str:
-    """The report's numbers as JSON that is safe inside a ``<script>``.
+    """Write the numbers of the report as JSON that is safe inside a ``<script>``.
 
     Args:
-        data (dict): What :func:`collect` gave.
+        data (dict): The contents, see :func:`collect`.
 
     Returns:
-        str: JSON without the pictures; what is no number is null.
+        str: JSON without the pictures; NaN and infinity are null.
     """
-    lean = dict(data, figures=[{**one, 'png': None} for one in data['figures']])
-    lean['gallery'] = [{**one, 'picture': None} for one in data['gallery']]
+    lean = dict(data, figures=[{**figure, 'png': None} for figure in data['figures']])
+    lean['gallery'] = [{**image, 'picture': None} for image in data['gallery']]
     text = json.dumps(_finite(lean), ensure_ascii=False, allow_nan=False)
     return text.replace('<', '\\u003c').replace('\u2028', '\\u2028').replace('\u2029', '\\u2029')
 
 
-def _percent(value: float | None, sign: bool = False) -> str:
+def _number(value: float | None, percent: bool, signed: bool = False) -> str:
+    """Write a value in percent or as it is, with a true minus sign and no sign at zero."""
     if value is None or math.isnan(value):
         return '–'
-    return f'{100 * value:+.1f}'.replace('-', '−') if sign else f'{100 * value:.1f}'
+    scaled, spec = (100 * value, '.1f') if percent else (value, '.4g')
+    return re.sub('^-', '−', number_text(scaled, signed, spec))
+
+
+def _percent(value: float | None, signed: bool = False) -> str:
+    return _number(value, True, signed)
+
+
+def _direction(value: float | None, percent: bool, higher_is_better: bool = True) -> str:
+    """The CSS class of a difference: better, worse, or neither if it is written as zero."""
+    if value is None or not _number(value, percent).strip('0.–'):
+        return ''
+    return 'up' if (value > 0) == higher_is_better else 'down'
 
 
 def _finite(value):
-    """Values as JSON knows them: nan and infinity are null."""
+    """Replace NaN and infinity, which JSON does not have, by null."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""Work dirs as trainings and tests leave them, without the training."""
+"""Work dirs as trainings and tests leave them, made without a training."""
 
 import json
 import pickle
@@ -14,7 +14,7 @@ from nst_det.experiments.report import Run, read_runs, write_report
 
 @dataclass
 class Report:
-    """A report that was written, and the work dirs that it is on."""
+    """A written report, and the work dirs of its runs."""
 
     file: Path
     work_dirs: dict[str, Path]
@@ -22,7 +22,7 @@ class Report:
 
 @pytest.fixture
 def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
-    """A teacher, a baseline and a distilled student: each finds one object more on each image."""
+    """A student, a distilled student and a teacher, each with one more right box per image."""
     truth = DATASETS.build({**tiny_config('student').test_dataloader.dataset, 'pipeline': []})
     folders = {}
     for extra, name in enumerate(('student', 'nst_student', 'teacher')):
@@ -31,10 +31,10 @@ def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
         logs.mkdir(parents=True)
         cfg = tiny_distiller() if name == 'nst_student' else tiny_config(name)
         if name == 'nst_student':
-            taught = f'{tmp_path}/runs/teacher/epoch_2.pth'
+            teacher = f'{tmp_path}/runs/teacher/epoch_2.pth'
             (folders['student'].parent / 'teacher').mkdir()
-            Path(taught).write_bytes((tmp_path / 'teacher.pth').read_bytes())
-            cfg.model.teacher.checkpoint = taught
+            Path(teacher).write_bytes((tmp_path / 'teacher.pth').read_bytes())
+            cfg.model.teacher.checkpoint = teacher
         cfg.dump(folder / f'{name}.py')
         lines = [
             dict(lr=0.1 / step, loss=3.0 / step + extra, time=0.5, epoch=1, iter=step, step=step)
@@ -56,12 +56,12 @@ def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
         for i in range(len(truth)):
             info = truth.get_data_info(i)
             objects = info['instances'][: extra + 1]
-            found = dict(
-                bboxes=torch.tensor([one['bbox'] for one in objects]).view(-1, 4).float(),
-                labels=torch.tensor([one['bbox_label'] for one in objects], dtype=torch.long),
+            predicted = dict(
+                bboxes=torch.tensor([obj['bbox'] for obj in objects]).view(-1, 4).float(),
+                labels=torch.tensor([obj['bbox_label'] for obj in objects], dtype=torch.long),
                 scores=torch.linspace(0.9, 0.5, len(objects)),
             )
-            samples.append(dict(img_id=info['img_id'], pred_instances=found))
+            samples.append(dict(img_id=info['img_id'], pred_instances=predicted))
         (folder / 'predictions.pkl').write_bytes(pickle.dumps(samples))
         checkpoint = folder / 'epoch_2.pth'
         if name != 'teacher':
@@ -79,7 +79,7 @@ def runs(work_dirs) -> list[Run]:
 
 @pytest.fixture(scope='session')
 def written() -> list[Report]:
-    """The report once it is written, for that takes seconds."""
+    """The report, which is written once because that takes seconds."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""The report in a real browser, driven as its readers do: by mouse, keyboard and finger."""
+"""The report in a real browser, used by mouse, keyboard and finger."""
 
 import json
 import shutil
@@ -13,13 +13,13 @@ DESKTOP, PHONE = dict(width=1280, height=900), dict(width=390, height=844)
 CONTRASTS = """() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = (colour) => {
-    const [r, g, b] = colour.slice(0, 3).map((one) => one / 255)
-      .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+    const [r, g, b] = colour.slice(0, 3).map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = (element) => {
-    for (let one = element; one; one = one.parentElement) {
-      const colour = rgb(getComputedStyle(one).backgroundColor);
+    for (let part = element; part; part = part.parentElement) {
+      const colour = rgb(getComputedStyle(part).backgroundColor);
       if ((colour[3] ?? 1) === 1) return colour;
     }
     return [255, 255, 255];
@@ -43,11 +43,14 @@ REACHABLE = 'a[href], button, select, summary, input, [tabindex="0"]'
 
 def percent(value: float | None, sign: str = '') -> str:
     """A number of the JSON as the report shows it."""
-    return '–' if value is None else f'{100 * value:{sign}.1f}'.replace('-', '−')
+    if value is None:
+        return '–'
+    text = f'{100 * value:{sign}.1f}'.replace('-', '−')
+    return '0.0' if text.strip('+−') == '0.0' else text
 
 
 def wait_until(page, condition: str) -> None:
-    """Wait for it; Playwright's own way evaluates text in the page, which its policy forbids."""
+    """Wait for a condition; ``wait_for_function`` is forbidden by the policy of the page."""
     for _ in range(100):
         if page.evaluate(condition):
             return
@@ -62,7 +65,7 @@ def browser():
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip('there is no chromium or chrome to open the report in')
-    options = ['--no-first-run', *(f'--disable-{one}' for one in QUIET)]
+    options = ['--no-first-run', *(f'--disable-{feature}' for feature in QUIET)]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=options)
         yield browser
@@ -95,15 +98,17 @@ def opened(browser, report):
 
 @pytest.fixture
 def data(report) -> dict:
-    """The numbers in the report's own JSON."""
+    """The numbers in the JSON of the report."""
     text = report.file.read_text()
     start = text.index('id="report-data">') + len('id="report-data">')
     return json.loads(text[start : text.index('</script>', start)])
 
 
-def test_it_draws_every_chart_and_opens_every_part_without_an_error_or_a_request(opened, data):
+def test_the_report_draws_every_chart_and_opens_every_part_without_an_error_or_a_request(
+    opened, data
+):
     page = opened()
-    charts = len(data['charts']) + 2  # the class's and the term's
+    charts = len(data['charts']) + 2  # those of the class and of the term
     assert page.locator('.js-plotly-plot .xy .scatterlayer .trace').count() >= charts
     assert page.locator('.js-plotly-plot').count() == charts
     for box, choices in (('#class', data['curves']), ('#term', data['terms'])):
@@ -120,7 +125,9 @@ def test_the_numbers_shown_are_those_of_the_json(opened, data):
     scores = page.locator('.card .score').all_inner_texts()
     assert scores == [percent(run['score']) for run in data['runs']]
     gains = page.locator('.card .gain').all_inner_texts()
-    assert [one.split()[0] for one in gains] == [percent(one['gain'], '+') for one in data['gains']]
+    assert [text.split()[0] for text in gains] == [
+        percent(gain['gain'], '+') for gain in data['gains']
+    ]
     table = data['table']
     rows = page.locator('table.sortable tr:has(td)').all()
     assert len(rows) == len(table['rows']) + 1
@@ -165,7 +172,7 @@ def test_a_heading_sorts_by_mouse_and_by_keyboard(opened, data, press):
 def test_pointing_at_a_chart_shows_the_numbers_there(opened, data):
     page = opened()
     number, chart = next(
-        (i, one) for i, one in enumerate(data['charts']) if one['title'] == 'Training loss'
+        (i, chart) for i, chart in enumerate(data['charts']) if chart['title'] == 'Training loss'
     )
     where = page.locator(f'[data-chart="{number}"]')
     where.scroll_into_view_if_needed()
@@ -185,10 +192,10 @@ def test_all_text_has_enough_contrast(opened, scheme, viewport):
         summary.click()
     contrasts = page.evaluate(CONTRASTS)
     assert len(contrasts) > 100
-    assert [one for one in contrasts if one[1] < 4.5] == []
+    assert [contrast for contrast in contrasts if contrast[1] < 4.5] == []
 
 
-def test_the_dark_mode_is_dark_in_the_charts_too_and_comes_while_one_looks(opened):
+def test_the_dark_mode_changes_the_charts_too_while_the_page_is_open(opened):
     page = opened(color_scheme='light')
     ground = 'getComputedStyle(document.body).backgroundColor'
     ink = 'getComputedStyle(document.querySelector("#pr .xtick text")).fill'
@@ -204,13 +211,13 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']
     outside = page.evaluate(
         """() => [...document.querySelectorAll('main *')]
-        .filter((one) => !one.closest('.scroll, svg') && one.getBoundingClientRect().right > 390.5)
-        .map((one) => one.outerHTML.slice(0, 80))"""
+        .filter((element) => !element.closest('.scroll, svg') && element.getBoundingClientRect().right > 390.5)
+        .map((element) => element.outerHTML.slice(0, 80))"""
     )
     assert outside == []
 
 
-def test_a_finger_on_a_chart_scrolls_the_page_and_a_tap_shows_the_numbers(opened, data):
+def test_a_finger_on_a_chart_scrolls_the_page_and_a_tap_shows_its_numbers(opened, data):
     page = opened(viewport=PHONE, has_touch=True, is_mobile=True)
     where = page.locator('[data-chart="0"]')
     chart = where.locator('.nsewdrag')
@@ -230,13 +237,13 @@ def test_a_finger_on_a_chart_scrolls_the_page_and_a_tap_shows_the_numbers(opened
     assert page.evaluate(range_of) == shown  # it has not zoomed
 
 
-def test_tab_goes_to_all_that_can_be_used_in_the_pages_order_and_shows_where_it_is(opened):
+def test_tab_reaches_every_control_in_the_order_of_the_page_and_marks_it(opened):
     page = opened()
     wanted = page.evaluate(
         """(reachable) => {
         const all = [...document.querySelectorAll(reachable)]
-            .filter((one) => one.checkVisibility());
-        all.forEach((one, i) => { one.dataset.place = i; });
+            .filter((element) => element.checkVisibility());
+        all.forEach((element, i) => { element.dataset.place = i; });
         return all.length;
     }""",
         REACHABLE,
@@ -245,9 +252,9 @@ def test_tab_goes_to_all_that_can_be_used_in_the_pages_order_and_shows_where_it_
     for _ in range(wanted):
         page.keyboard.press('Tab')
         place, outline, inside = page.evaluate("""() => {
-            const one = document.activeElement;
-            const { left, top, right } = one.getBoundingClientRect();
-            return [one.dataset.place, getComputedStyle(one).outlineStyle,
+            const active = document.activeElement;
+            const { left, top, right } = active.getBoundingClientRect();
+            return [active.dataset.place, getComputedStyle(active).outlineStyle,
                     left >= 0 && top >= 0 && right <= innerWidth];
         }""")
         assert outline == 'solid' and inside, place
@@ -277,4 +284,4 @@ def test_the_keyboard_opens_a_config_and_chooses_a_class(opened, data):
     chosen = data['curves'][1]
     legend = page.locator('#pr .legendtext').all_text_contents()
     assert page.locator('#class').input_value() == chosen['class']
-    assert legend == [f'{one["run"]} (AP {percent(one["ap"])})' for one in chosen['series']]
+    assert legend == [f'{curve["run"]} (AP {percent(curve["ap"])})' for curve in chosen['series']]

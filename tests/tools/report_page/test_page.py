@@ -1,16 +1,19 @@
-"""The report as a file: its numbers are the JSON's, it needs nothing else, and it works."""
+"""The report as a file: its numbers, its tables and charts, and what it refers to."""
 
 import copy
 import json
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
+from mmdet.registry import MODELS
 
 from nst_det.errors import UserError
 from nst_det.experiments.report import collect, read_runs, write_report
 from nst_det.experiments.report.curves import training_charts
-from nst_det.experiments.report.page import json_block
+from nst_det.experiments.report.page import _direction, _number, json_block
+from nst_det.models.losses import FeatureLoss
 
 
 class Page(HTMLParser):
@@ -35,47 +38,47 @@ class Page(HTMLParser):
 
 
 def quiet(_: str) -> None:
-    """Progress that nobody reads."""
+    """Progress that is not printed."""
 
 
 @pytest.fixture
 def page(report) -> Page:
-    """What is in the report."""
+    """The content of the report."""
     return Page(report.file.read_text())
 
 
-def test_its_numbers_are_those_of_the_json(report, page):
+def test_the_numbers_of_the_report_are_those_of_the_tests(report, page):
     work_dirs = report.work_dirs
     data = json.loads(page.block)
     for run in data['runs']:
         (file,) = (work_dirs[run['name']] / 'test').glob('*/*.json')
         metrics = json.loads(file.read_text())
         assert run['metrics'] == metrics
-        shown = [one for _, one in page.tags if one.get('data-run') == run['name']]
+        shown = [tag for _, tag in page.tags if tag.get('data-run') == run['name']]
         assert float(shown[0]['data-value']) == metrics['pascal_voc/mAP']
-    cells = [one['data-value'] for tag, one in page.tags if tag == 'td' and 'data-value' in one]
+    cells = [own['data-value'] for tag, own in page.tags if tag == 'td' and 'data-value' in own]
     circle = cells[: len(cells) // 5]  # four classes and the mean
-    assert [float(one) for one in circle[1:4]] == [1 / 3] * 3
+    assert [float(value) for value in circle[1:4]] == [1 / 3] * 3
     objects, *mean = cells[-len(circle) :]
     assert objects == ''
     scores = [0.123456789 + extra / 10 for extra in (2, 0, 1)]  # teacher, student, NST
-    assert [float(one) for one in mean] == pytest.approx([*scores, scores[2] - scores[1]])
+    assert [float(value) for value in mean] == pytest.approx([*scores, scores[2] - scores[1]])
 
 
-def test_its_curves_are_those_of_the_log(page):
+def test_the_curves_of_the_report_are_those_of_the_logs(page):
     charts = {chart['title']: chart for chart in json.loads(page.block)['charts']}
-    loss = {one['run']: one for one in charts['Training loss']['series']}
+    loss = {curve['run']: curve for curve in charts['Training loss']['series']}
     assert loss['student']['x'] == [1, 2, 3]
     assert loss['student']['y'] == pytest.approx([3.0, 1.5, 1.0])
     (mmd2,) = charts['MMD² to the teacher (NST)']['series']
     assert mmd2['y'] == pytest.approx([0.01, 0.005, 0.01 / 3])
     (ratio,) = charts['Gradient ratio: transfer over detection']['series']
-    assert (ratio['x'], ratio['y']) == ([2, 3], [1.5, 1.5])  # the first is no number
+    assert (ratio['x'], ratio['y']) == ([2, 3], [1.5, 1.5])  # the first is NaN
     assert charts['Throughput']['series'][0]['y'] == [8.0] * 3  # 4 images in half a second
     assert 'GPU memory' not in charts  # nobody logged it
 
 
-def test_an_axis_is_logarithmic_where_the_values_are_far_apart(runs):
+def test_an_axis_is_logarithmic_if_the_values_are_far_apart(runs):
     runs[0].scalars = [dict(loss=100.0, lr=0.5, step=1), dict(loss=5.0, lr=0.1, step=2)]
     log = {chart['title']: chart['log'] for chart in training_charts(runs[:1])}
     assert log == {'Training loss': True, 'Learning rate': False}
@@ -86,45 +89,45 @@ def test_the_gallery_shows_the_largest_gains_first(page):
     gains = [image['gain'] for image in gallery]
     assert gains and gains == sorted(gains, reverse=True)
     for image in gallery:
-        assert [one['title'] for one in image['panels']] == [
+        assert [panel['title'] for panel in image['panels']] == [
             'ground truth',
             'student',
             'nst_student',
             'teacher',
         ]
-        by_title = {one['title']: one['score'] for one in image['panels']}
+        by_title = {panel['title']: panel['score'] for panel in image['panels']}
         assert image['gain'] == pytest.approx(by_title['nst_student'] - by_title['student'])
 
 
 def test_without_gains_and_losses_the_gallery_shows_the_first_images(runs):
     for run in runs:
-        run.checkpoint = None  # spares the figures
+        run.checkpoint = None  # no figures, which take seconds
     runs[2].predictions = runs[1].predictions
     gallery = collect(runs, '', quiet)['gallery']
     assert len(gallery) == 4 and {image['gain'] for image in gallery} == {None}
 
 
-def test_the_figures_of_the_patterns_are_in_it(page):
+def test_the_report_has_the_figures_of_the_patterns(page):
     data = json.loads(page.block)
-    assert [one['kind'] for one in data['figures']] == ['clouds', 'channels', 'grams']
+    assert [figure['kind'] for figure in data['figures']] == ['clouds', 'channels', 'grams']
     assert data['notes'] == []
     assert [tag for tag, _ in page.tags].count('img') == 3
 
 
-def test_it_refers_to_nothing_outside_itself(report, page):
+def test_the_report_refers_to_nothing_outside_itself(report, page):
     text = report.file.read_text()
     for tag, attributes in page.tags:
         for name in ('src', 'href', 'xlink:href', 'action', 'data'):
             value = attributes.get(name) or ''
             assert value.startswith(('#', 'data:')) or not value, (tag, name, value[:80])
     assert "default-src 'none'" in text
-    assert '<b>& theirs' not in text  # what a user names is text
+    assert '<b>& theirs' not in text  # names of the user are escaped
 
 
-def test_what_is_missing_is_said_in_it_and_the_rest_is_shown(work_dirs, tmp_path):
+def test_the_report_lists_what_is_missing_and_shows_the_rest(work_dirs, tmp_path):
     (work_dirs['nst_student'] / 'predictions.pkl').unlink()
     (work_dirs['teacher'] / 'epoch_2.pth').unlink()
-    write_report(read_runs(list(work_dirs.values())), tmp_path / 'report.html', say=quiet)
+    write_report(read_runs(list(work_dirs.values())), tmp_path / 'report.html', progress=quiet)
     text = (tmp_path / 'report.html').read_text()
     assert 'What is missing' in text
     assert 'no predictions' in text
@@ -132,26 +135,27 @@ def test_what_is_missing_is_said_in_it_and_the_rest_is_shown(work_dirs, tmp_path
     assert 'Precision and recall' in text
 
 
-def test_a_test_set_that_has_moved_is_said_too(work_dirs, tmp_path):
+def test_the_report_names_a_test_set_that_has_moved(work_dirs, tmp_path):
     config = work_dirs['student'] / 'student.py'
     config.write_text(re.sub(r"data_root='[^']*'", "data_root='gone/'", config.read_text()))
-    write_report(read_runs([work_dirs['student']]), tmp_path / 'report.html', say=quiet)
+    write_report(read_runs([work_dirs['student']]), tmp_path / 'report.html', progress=quiet)
     text = (tmp_path / 'report.html').read_text()
     assert 'The test set cannot be read' in text
     assert 'AP/circle' in text  # from the JSON
 
 
-def test_several_seeds_are_summed_up(runs):
+def test_the_gains_of_several_seeds_are_averaged(runs):
     for run in runs:
-        run.checkpoint = None  # spares the figures
-    one = collect(runs, '', quiet)
-    assert one['mean_gain'] is None
-    assert one['gains'][0]['closed'] == pytest.approx(0.5)  # of the way to the teacher
+        run.checkpoint = None  # no figures, which take seconds
+    data = collect(runs, '', quiet)
+    assert data['mean_gain'] is None
+    assert data['gains'][0]['closed'] == pytest.approx(0.5)  # of the way to the teacher
     teacher, baseline, distilled = runs
     other = copy.copy(distilled)
-    other.name, other.metrics = 'other', {'pascal_voc/mAP': baseline.score + 0.3}
+    other.name, other.metrics = 'other', {'pascal_voc/mAP': baseline.results.score + 0.3}
     gain = collect([teacher, baseline, distilled, other], '', quiet)['mean_gain']
-    assert gain == dict(mean=pytest.approx(0.2), std=pytest.approx(0.02**0.5), count=2)
+    assert (gain['mean'], gain['count']) == (pytest.approx(0.2), 2)
+    assert gain['std'] == pytest.approx(0.02**0.5)
 
 
 def test_the_json_block_cannot_end_its_script(runs):
@@ -161,19 +165,140 @@ def test_the_json_block_cannot_end_its_script(runs):
     assert json.loads(block)['no'] is None
 
 
-def test_a_report_is_written_anew_and_nothing_else_is_written_over(work_dirs, tmp_path):
+def test_a_report_replaces_a_report_and_no_other_file(work_dirs, tmp_path):
     file = tmp_path / 'report.html'
     runs = read_runs([work_dirs['student']])
     write_report(runs, file, 'first', quiet)
     write_report(runs, file, 'second', quiet)
     assert '<title>second</title>' in file.read_text()
     file.write_text('<html>my thesis</html>')
-    with pytest.raises(UserError, match='no report: choose another name'):
-        write_report(runs, file, say=quiet)
+    with pytest.raises(UserError, match='exists and is no report: choose another name'):
+        write_report(runs, file, progress=quiet)
     assert file.read_text() == '<html>my thesis</html>'
 
 
 def test_a_missing_library_is_named(runs, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'plotly.offline', None)
+    monkeypatch.setitem(sys.modules, 'plotly.offline', None)
     with pytest.raises(UserError, match='the report needs plotly'):
-        write_report(runs, tmp_path / 'report.html', say=quiet)
+        write_report(runs, tmp_path / 'report.html', progress=quiet)
+
+
+# Other metrics than those of VOC.
+
+
+@pytest.fixture
+def coco_runs(runs):
+    """The runs as if they had been tested by CocoMetric, without the values by class."""
+    for run, extra in zip(runs, (0.2, 0.0, 0.1)):
+        run.checkpoint = None  # no figures, which take seconds
+        run.cfg.test_evaluator = dict(type='CocoMetric')
+        run.metrics = {
+            'coco/bbox_mAP': 0.3 + extra,
+            'coco/bbox_mAP_50': 0.5 + extra,
+            'coco/bbox_mAP_s': -1.0,
+        }
+    return runs
+
+
+def test_a_run_tested_by_coco_has_the_mean_over_ten_thresholds_on_its_card(coco_runs):
+    data = collect(coco_runs, '', quiet)
+    teacher, student, _ = data['runs']
+    assert (teacher['score'], student['score']) == (0.5, 0.3)
+    assert student['metric']['title'] == 'box mAP (IoU 0.50:0.95)'
+    assert data['gains'][0]['gain'] == pytest.approx(0.1)
+
+
+def test_all_metrics_of_coco_are_in_a_table_of_their_own(coco_runs):
+    rows = collect(coco_runs, '', quiet)['metrics']['rows']
+    assert [row['name'] for row in rows] == ['box mAP (IoU 0.50:0.95)', 'box mAP (IoU 0.50)']
+    assert rows[1]['values'] == pytest.approx([0.7, 0.5, 0.6])
+    assert rows[1]['gains'] == pytest.approx([0.1])
+
+
+def test_classes_that_coco_does_not_report_have_their_own_mean(coco_runs):
+    data = collect(coco_runs, '', quiet)
+    table = data['table']
+    assert table['title'] == 'mAP (IoU 0.50)'
+    aps = [row['values'][0] for row in table['rows'] if row['values'][0] == row['values'][0]]
+    assert len(aps) > 1
+    assert table['mean']['values'][0] == pytest.approx(sum(aps) / len(aps))
+    assert table['mean']['values'][0] != data['runs'][0]['score']
+    (note,) = data['notes']
+    assert 'So is its mean, which differs from the box mAP (IoU 0.50:0.95) of the tests.' in note
+
+
+def test_classes_that_coco_reports_have_the_mean_of_coco(coco_runs):
+    for run in coco_runs:
+        run.metrics.update({'coco/circle_precision': 0.25, 'coco/star_precision': 0.35})
+    data = collect(coco_runs, '', quiet)
+    table = data['table']
+    assert (table['title'], table['iou']) == ('box mAP (IoU 0.50:0.95)', '0.50:0.95')
+    by_name = {row['name']: row['values'] for row in table['rows']}
+    assert by_name['circle'] == [0.25] * 3
+    assert by_name['square'] == [None] * 3  # never the AP of another threshold
+    assert table['mean']['values'] == [run['score'] for run in data['runs']]
+    assert data['notes'] == []
+
+
+def test_the_page_names_the_thresholds_of_coco(coco_runs, tmp_path):
+    write_report(coco_runs, tmp_path / 'report.html', progress=quiet)
+    text = (tmp_path / 'report.html').read_text()
+    assert '<span class="unit">box mAP (IoU 0.50:0.95), %</span>' in text
+    assert 'All metrics that the tests report' in text
+
+
+def test_runs_of_different_metrics_have_no_gain(runs):
+    for run in runs:
+        run.checkpoint = None  # no figures, which take seconds
+    runs[2].metrics = {'coco/bbox_mAP': 0.3}
+    data = collect(runs, '', quiet)
+    assert data['gains'] == []
+    assert 'nst_student and student were tested by different metrics' in ' '.join(data['notes'])
+
+
+def test_validations_are_drawn_by_the_unit_of_their_steps(runs):
+    validations = [{'coco/bbox_mAP': 0.25, 'coco/segm_mAP': 0.2, 'step': 1}]
+    runs[0].scalars = validations
+    runs[1].scalars = [dict(entry, step=500) for entry in validations]
+    runs[1].cfg.default_hooks = dict(logger=dict(type='LoggerHook', log_metric_by_epoch=False))
+    charts = [chart for chart in training_charts(runs[:2]) if 'validation' in chart['title']]
+    assert [(chart['title'], chart['axis']) for chart in charts] == [
+        ('box mAP (IoU 0.50:0.95) in validation', 'epoch'),
+        ('mask mAP (IoU 0.50:0.95) in validation', 'epoch'),
+        ('box mAP (IoU 0.50:0.95) in validation', 'iteration'),
+        ('mask mAP (IoU 0.50:0.95) in validation', 'iteration'),
+    ]
+    assert charts[0]['series'] == [dict(name='teacher', run='teacher', x=[1], y=[25.0])]
+
+
+def test_the_loss_of_a_user_has_a_chart(runs):
+    @MODELS.register_module()
+    class MyReportLoss(FeatureLoss):
+        method = 'mine'
+        measure = 'angle'
+        title = 'Angle to the teacher'
+        unit = 'degrees'
+        meaning = 'Lower: closer.'
+
+    try:
+        runs[2].scalars = [dict(loss=1.0, step=1, angle_backbone=30.0, angle_neck=40.0)]
+        charts = {chart['title']: chart for chart in training_charts(runs)}
+    finally:
+        MODELS.module_dict.pop('MyReportLoss')
+    chart = charts['Angle to the teacher']
+    assert (chart['unit'], chart['note']) == ('degrees', 'Lower: closer.')
+    assert [curve['name'] for curve in chart['series']] == [
+        'nst_student: backbone',
+        'nst_student: neck',
+    ]
+
+
+def test_a_difference_that_is_written_as_zero_has_no_sign_and_no_colour():
+    assert [_number(value, True, True) for value in (-0.0004, 0.0004, -0.01)] == [
+        '0.0',
+        '0.0',
+        '−1.0',
+    ]
+    assert [_direction(value, True) for value in (-0.0004, 0.0, None)] == ['', '', '']
+    assert (_direction(0.01, True), _direction(-0.01, True)) == ('up', 'down')
+    assert _direction(-0.01, True, higher_is_better=False) == 'up'

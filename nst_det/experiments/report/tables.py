@@ -1,0 +1,235 @@
+"""The tables of the report: values by class and by metric, and gains over the baselines."""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from nst_det.evaluation import Metric
+from nst_det.evaluation.functional.detection_quality import ClassQuality
+from nst_det.experiments.run_folder import DISTILLED, TEACHER, Run, baseline_of
+
+# The mean AP that is computed from the predictions, if the tests report no other AP by class.
+COMPUTED = Metric('', 'mAP', '0.50', is_mean=True)
+
+
+def metric_properties(metric: Metric | None) -> dict:
+    """The properties of a metric that the page needs.
+
+    Args:
+        metric (Metric or None): The metric; None if there is no result.
+
+    Returns:
+        dict: ``title``, ``name``, ``unit``, ``percent`` and ``higher_is_better``.
+    """
+    metric = metric or Metric('', 'no result', percent=False)
+    return dict(
+        title=metric.title,
+        name=metric.name,
+        unit=metric.unit,
+        percent=metric.percent,
+        higher_is_better=metric.higher_is_better,
+    )
+
+
+def class_metric(runs: Sequence[Run]) -> Metric:
+    """Choose the metric of the table by class: that of the tests, or the one computed here.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+
+    Returns:
+        Metric: The metric of which the tests report values by class, else their mAP by VOC, else
+        the mAP that is computed from the predictions.
+    """
+    reported = [run.results.class_mean for run in runs if run.results.class_mean]
+    of_voc = [run.results.main for run in runs if run.results.main]
+    of_voc = [metric for metric in of_voc if metric.counts_as_voc]
+    return next(iter(reported + of_voc), COMPUTED)
+
+
+def computed_note(metric: Metric, runs: Sequence[Run]) -> str:
+    """Write the note that AP by class is not from the tests.
+
+    Args:
+        metric (Metric): The metric of the table by class.
+        runs (Sequence[Run]): The runs.
+
+    Returns:
+        str: The note.
+    """
+    note = (
+        'The tests report no AP by class: it is computed from the predictions by the protocol of '
+        'VOC, at IoU 0.50.'
+    )
+    if metric is not COMPUTED:
+        return f'{note} Its mean is the mAP that the tests report.'
+    titles = dict.fromkeys(run.results.main.title for run in runs if run.results.main)
+    return f'{note} So is its mean, which differs from the {", ".join(titles)} of the tests.'
+
+
+def class_table(
+    metric: Metric,
+    runs: Sequence[Run],
+    classes: Sequence[str],
+    qualities: Mapping[str, list[ClassQuality]],
+) -> dict:
+    """Make the table of AP by class, with the mean and the gain of each distilled run.
+
+    The values are those of the tests. An AP by VOC at IoU 0.50 that a test does not report is
+    computed from the predictions.
+
+    Args:
+        metric (Metric): The metric, see :func:`class_metric`.
+        runs (Sequence[Run]): The runs.
+        classes (Sequence[str]): The classes.
+        qualities (Mapping[str, list[ClassQuality]]): The quality of the predictions, by run.
+
+    Returns:
+        dict: The properties of the metric, ``columns``, ``differences``, ``rows`` and ``mean``.
+    """
+    computed = {
+        run: {quality.name: quality.ap for quality in of_run}
+        for run, of_run in qualities.items()
+        if metric.counts_as_voc
+    }
+
+    def ap(run: Run, name: str) -> float | None:
+        own = run.results.classes if run.results.class_mean == metric else {}
+        return own.get(name, computed.get(run.name, {}).get(name))
+
+    def mean(run: Run) -> float | None:
+        if metric is not COMPUTED:
+            return run.results.value(metric)
+        aps = [ap for ap in computed.get(run.name, {}).values() if not math.isnan(ap)]
+        return statistics.mean(aps) if aps else None
+
+    reported = [
+        name for run in runs if run.results.class_mean == metric for name in run.results.classes
+    ]
+    objects = {quality.name: quality.objects for of_run in qualities.values() for quality in of_run}
+    return dict(
+        **metric_properties(metric),
+        iou=metric.iou,
+        columns=[run.name for run in runs],
+        differences=_differences(runs),
+        rows=[
+            _row(name, metric, runs, lambda run, name=name: ap(run, name), objects.get(name))
+            for name in dict.fromkeys([*classes, *reported])
+            if metric.counts_as_voc or reported
+        ],
+        mean=_row(f'mean ({metric.name})', metric, runs, mean),
+    )
+
+
+def metrics_table(runs: Sequence[Run]) -> dict:
+    """Make the table of all metrics over all classes.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+
+    Returns:
+        dict: ``columns``, ``differences`` and ``rows``; no row if there is the main metric only.
+    """
+    metrics = dict.fromkeys(metric for run in runs for metric in run.results.metrics)
+    return dict(
+        columns=[run.name for run in runs],
+        differences=_differences(runs),
+        rows=[
+            _row(metric.title, metric, runs, lambda run, metric=metric: run.results.value(metric))
+            for metric in metrics
+            if len(metrics) > 1
+        ],
+    )
+
+
+def gains_over_baselines(runs: Sequence[Run], notes: list[str]) -> list[dict]:
+    """Compute the gain of each distilled run over its baseline.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+        notes (list[str]): The notes, to which runs that cannot be compared are added.
+
+    Returns:
+        list[dict]: ``run``, ``baseline``, ``gain``, ``percent``, ``name`` of the metric, and
+        ``closed``: the gain divided by the lead of the teacher over the baseline, or None.
+    """
+    teacher = next((run for run in runs if run.role == TEACHER), None)
+    gains = []
+    for run, baseline in _pairs(runs):
+        metric = run.results.main
+        score, base = run.results.score, metric and baseline.results.value(metric)
+        if score is None or baseline.results.score is None:
+            continue
+        if base is None:
+            notes.append(
+                f'{run.name} and {baseline.name} were tested by different metrics, so that there '
+                'is no gain.'
+            )
+            continue
+        best = teacher.results.value(metric) if teacher else None
+        lead = 0 if best is None else best - base
+        leads = lead > 0 if metric.higher_is_better else lead < 0
+        gain = score - base
+        gains.append(
+            dict(
+                run=run.name,
+                baseline=baseline.name,
+                gain=gain,
+                percent=metric.percent,
+                name=metric.name,
+                closed=gain / lead if leads else None,
+            )
+        )
+    return gains
+
+
+def mean_gain(gains: Sequence[dict]) -> dict | None:
+    """Compute mean and sample standard deviation of several gains of the same metric.
+
+    Args:
+        gains (Sequence[dict]): The gains, see :func:`gains_over_baselines`.
+
+    Returns:
+        dict, optional: ``mean``, ``std``, ``count``, and ``name`` and ``percent`` of the metric;
+        None if there are fewer than two.
+    """
+    values = [gain['gain'] for gain in gains]
+    if len(values) < 2 or len({(gain['name'], gain['percent']) for gain in gains}) > 1:
+        return None
+    return dict(
+        mean=statistics.mean(values),
+        std=statistics.stdev(values),
+        count=len(values),
+        name=gains[0]['name'],
+        percent=gains[0]['percent'],
+    )
+
+
+def _pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """Each distilled run with its baseline."""
+    pairs = [(run, baseline_of(run, runs)) for run in runs if run.role == DISTILLED]
+    return [(run, baseline) for run, baseline in pairs if baseline is not None]
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    return [f'{run.name} − {baseline.name}' for run, baseline in _pairs(runs)]
+
+
+def _row(
+    name: str,
+    metric: Metric,
+    runs: Sequence[Run],
+    value: Callable[[Run], float | None],
+    objects: int | None = None,
+) -> dict:
+    """A row of a table: a value of each run, and the gain of each distilled run."""
+    values = {run.name: value(run) for run in runs}
+    pairs = [(values[run.name], values[baseline.name]) for run, baseline in _pairs(runs)]
+    return dict(
+        name=name,
+        objects=objects,
+        percent=metric.percent,
+        higher_is_better=metric.higher_is_better,
+        values=list(values.values()),
+        gains=[None if None in pair else pair[0] - pair[1] for pair in pairs],
+    )
