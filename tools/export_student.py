@@ -122,7 +122,7 @@ def print_costs(cfg: 'Config', student: 'nn.Module', args: argparse.Namespace) -
         args.shape,
         args.repeats,
     )
-    height, width = costs['student'].canvas
+    height, width = costs['student'].batch_input_shape
     print(f'{height} × {width} pixels with padding, {device}, {torch.get_num_threads()} threads')
     print(cost_table(costs))
 

@@ -1,4 +1,4 @@
-"""A distiller as its training begins, for tools that look at it without training."""
+"""Building a distiller or a detector from a config, for tools that do not train."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mmengine.runner import set_random_seed
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
-from nst_det.config.detector import detector_config
+from nst_det.config.detector import detector_config, is_distiller
 from nst_det.config.load import load_config
 from nst_det.errors import UserError, one_line
 from nst_det.fileio.state_dict import read_state_dict
@@ -17,21 +17,21 @@ from nst_det.models.distillers import NSTDistiller
 
 
 def build_distiller(cfg: Config, purpose: str, **changes: Any) -> NSTDistiller:
-    """Build the distiller of a config, with the config's seed.
+    """Build the distiller of a config, with the seed of the config.
 
     Args:
-        cfg (Config): The whole config.
-        purpose (str): What a distiller is needed for, for the error.
-        **changes: Options of the distiller to be set otherwise.
+        cfg (Config): The complete config.
+        purpose (str): Why a distiller is needed, for the error.
+        **changes: Options of the distiller that replace those of the config.
 
     Returns:
         NSTDistiller: The distiller, without weights.
 
     Raises:
-        UserError: Where the model is no distiller.
+        UserError: If the model is no distiller.
     """
     model = cfg.get('model', {})
-    if model.get('type') != 'NSTDistiller':
+    if not is_distiller(model):
         raise UserError(
             f'the model of this config is a {model.get("type")}, expected an NSTDistiller: '
             f'{purpose}'
@@ -42,11 +42,12 @@ def build_distiller(cfg: Config, purpose: str, **changes: Any) -> NSTDistiller:
 
 
 def start_weights(distiller: NSTDistiller, cfg: Config) -> None:
-    """Give a distiller's student the weights that training would begin with.
+    """Give the student of a distiller the weights with which training begins.
 
     Args:
         distiller (NSTDistiller): The distiller.
-        cfg (Config): Its config: the student's ``init_cfg`` counts, and then ``load_from``.
+        cfg (Config): Its config. The weights are those of ``load_from``, else of the student's
+            ``init_cfg``.
     """
     distiller.init_weights()
     if cfg.get('load_from'):
@@ -57,21 +58,21 @@ def build_detector(config: str | Config) -> nn.Module:
     """Build the detector of a config, without weights.
 
     Args:
-        config (str or Config): The config, its path or ``'mmdet::…'``; of a distiller's it takes
-            the student.
+        config (str or Config): The config, its path or ``'mmdet::…'``. If the model is a distiller,
+            its student is built.
 
     Returns:
         nn.Module: The detector, in evaluation mode.
 
     Raises:
-        UserError: Where there is no such config or its detector cannot be built.
+        UserError: If there is no such config, or its detector cannot be built.
     """
     cfg = load_config(config) if isinstance(config, str) else config
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     try:
-        # Some backbones freeze their first stages in train() alone.
+        # Some backbones freeze their first stages only in train().
         return MODELS.build(detector_config(cfg)).train().eval()
-    except (UserError, KeyError):  # these say what is wrong: see nst_det.cli
+    except (UserError, KeyError):  # the tools explain these: see nst_det.cli
         raise
     except Exception as error:
         raise UserError(

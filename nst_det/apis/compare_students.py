@@ -1,4 +1,4 @@
-"""A distiller's student before and after, seen on some images."""
+"""The feature maps of a student before and after a training, on some images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,31 +17,31 @@ def compare_students(
     images: Sequence[str],
     device: str = 'cpu',
 ) -> Iterator[list[LayerView]]:
-    """Look at images through a distiller's layers, with its student before and after.
+    """Compute the feature maps of a distiller on images, with its student before and after.
 
     Args:
-        cfg (Config): The whole config, with an ``NSTDistiller`` as model.
-        checkpoint (str): The student's checkpoint: after.
-        before (str, optional): The checkpoint of before. None is the student as training begins:
-            its ``init_cfg``, or the config's ``load_from``.
+        cfg (Config): The complete config, with an ``NSTDistiller`` as model.
+        checkpoint (str): The checkpoint of the student after the training.
+        before (str, optional): The checkpoint of the student before it. None means the weights with
+            which training begins.
         images (Sequence[str]): The image files.
-        device (str): Where the detectors run. Defaults to ``'cpu'``.
+        device (str): The device on which the detectors run. Defaults to ``'cpu'``.
 
     Yields:
-        list[LayerView]: Of each image, one view per transfer, with both students.
+        list[LayerView]: For each image, one view per transfer with both students.
 
     Raises:
-        UserError: Where the model is no distiller, or an image or a checkpoint will not do.
+        UserError: If the model is no distiller, or an image or a checkpoint cannot be used.
     """
-    purpose = 'its transfers say which layers of which teacher to look at'
+    purpose = 'its transfers name the layers to look at'
     distiller = build_distiller(cfg, purpose)
-    data = [load_image(cfg, image) for image in images]
+    samples = [load_image(cfg, image) for image in images]
     if before is not None:
         load_strictly(distiller.student, before, 'student')
     else:
         start_weights(distiller, cfg)
     distiller.to(torch.device(device))
-    first = [view_layers(distiller, one, 'before') for one in data]
+    first = [view_layers(distiller, sample, 'before') for sample in samples]
     load_strictly(distiller.student, checkpoint, 'student')
-    for views, one in zip(first, data):
-        yield merge_views(views, view_layers(distiller, one, 'after'))
+    for views, sample in zip(first, samples):
+        yield merge_views(views, view_layers(distiller, sample, 'after'))

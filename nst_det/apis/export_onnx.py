@@ -1,4 +1,4 @@
-"""A detector's whole prediction, from the image to the boxes after NMS, as an ONNX graph."""
+"""The complete prediction of a detector, from the image to boxes after NMS, as an ONNX graph."""
 
 import io
 import warnings
@@ -18,47 +18,47 @@ from torch import Tensor, nn
 
 from nst_det.compat.mmcv_ops import nms
 from nst_det.datasets.transforms import LoadVerifiedImage
-from nst_det.errors import UserError, one_line
+from nst_det.errors import UserError, one_line, refuse_existing
 from nst_det.fileio.atomic import write_atomically
 from nst_det.models.distillers.taps.dummy_batch import padded_shape
 
 OPSET = 17  # has RoIAlign with half-pixel coordinates
 OUTPUTS = ['boxes', 'scores', 'labels']
 NEEDED = ('onnx', 'onnxruntime')
-TOLERANCE = 0.05  # pixels of a box's side, or of a score
+TOLERANCE = 0.05  # in pixels for the side of a box; also for a score
 
 
 def check_onnx(out: Path) -> None:
-    """Check that an ONNX file can be made, before anything else is.
+    """Check that an ONNX file can be written, before any other work.
 
     Args:
         out (Path): The file to write.
 
     Raises:
-        UserError: Where a package is missing, or the file's name is another kind's or is taken.
+        UserError: If a package is missing, the name has another ending, or the file exists.
     """
     missing = [name for name in NEEDED if not find_spec(name)]
     if missing:
         raise UserError(f"--onnx needs {' and '.join(missing)}: pip install 'nst_det[onnx]'")
     if out.suffix != '.onnx':
         raise UserError(f'--onnx is {out}, expected the name of a .onnx file')
-    if out.exists():
-        raise UserError(f'{out} exists already: remove it, or choose another name')
+    refuse_existing(out)
 
 
 def read_image(detector: nn.Module, shape: Sequence[int], path: str | None = None) -> Tensor:
-    """An image of the size that a detector's graph is made for.
+    """Read or make an image of the size for which the graph of a detector is made.
 
     Args:
         detector (nn.Module): The detector.
-        shape (Sequence[int]): H and W, which are rounded up to what the detector pads to.
-        path (str, optional): The image file, which is scaled to that size. Defaults to None, noise.
+        shape (Sequence[int]): H and W, which are rounded up so that the detector adds no padding.
+        path (str, optional): The image file, which is scaled to that size. Defaults to None: random
+            pixels.
 
     Returns:
         Tensor: The image, `(3, H, W)`, BGR from 0 to 255.
 
     Raises:
-        UserError: Where the file is no image.
+        UserError: If the file is no image.
     """
     height, width = padded_shape(shape, detector)
     if path is None:
@@ -70,24 +70,24 @@ def read_image(detector: nn.Module, shape: Sequence[int], path: str | None = Non
 
 @torch.no_grad()
 def write_onnx(detector: nn.Module, image: Tensor, out: Path) -> float:
-    """Write a detector as a graph of standard ONNX operators, and run it to see that it is right.
+    """Write a detector as a graph of standard ONNX operators, and run the graph to check it.
 
-    Its input is ``image``, `(1, 3, H, W)`, float32, BGR from 0 to 255, of this one size; its
+    Its input is ``image``, `(1, 3, H, W)`, float32, BGR from 0 to 255, always of this size. Its
     outputs are ``boxes`` `(n, 4)` in pixels of that image, ``scores`` `(n,)` and ``labels`` `(n,)`.
 
-    The graph is what the detector does with one image, so it must be one on which something is
-    detected. It is compared with the detector on this image and on its mirror image.
+    The graph records the operations of the detector on one image, so the detector must detect
+    something on it. The graph is compared with the detector on this image and on its mirror image.
 
     Args:
         detector (nn.Module): The detector, in evaluation mode, on the CPU.
         image (Tensor): The image, `(3, H, W)`, BGR from 0 to 255, of a size that needs no padding.
-        out (Path): The file, which must not be there yet.
+        out (Path): The file, which may not exist yet.
 
     Returns:
-        float: The largest difference of a box's side or a score between graph and detector.
+        float: The largest difference between graph and detector, in a side of a box or a score.
 
     Raises:
-        UserError: Where it cannot be exported, or the graph detects something else.
+        UserError: If it cannot be exported, or the graph detects something else.
     """
     check_onnx(out)
     name = type(detector).__name__
@@ -95,13 +95,15 @@ def write_onnx(detector: nn.Module, image: Tensor, out: Path) -> float:
     images = image.float()[None]
     if not len(prediction(images)[1]):
         raise UserError(
-            f'{name} detects nothing on this image, and a graph can be made only of what happens '
-            'where something is detected: give such an image by --image'
+            f'{name} detects nothing on this image, and the graph needs an image with a detection: '
+            'give such an image by --image'
         )
     buffer = io.BytesIO()
     try:
         with _standard_operators(detector), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of every number that the graph takes for a constant
+            warnings.simplefilter(
+                'ignore'
+            )  # about every number that becomes a constant of the graph
             traced = torch.jit.trace(prediction, images, check_trace=False)
             torch.onnx.export(
                 traced,
@@ -114,11 +116,11 @@ def write_onnx(detector: nn.Module, image: Tensor, out: Path) -> float:
                 dynamic_axes={output: {0: 'detections'} for output in OUTPUTS},
             )
         difference = max(
-            _check(prediction, buffer.getvalue(), one) for one in (images, images.flip(3))
+            _check(prediction, buffer.getvalue(), batch) for batch in (images, images.flip(3))
         )
     except UserError:
         raise
-    except Exception as error:  # whatever the exporter may raise
+    except Exception as error:  # the exporter may raise anything
         raise UserError(
             f'{name} cannot be exported to ONNX, its checkpoint can: {one_line(error):.300}'
         ) from error
@@ -127,7 +129,7 @@ def write_onnx(detector: nn.Module, image: Tensor, out: Path) -> float:
 
 
 class _Prediction(nn.Module):
-    """Images to boxes, scores and labels, with the detector's own preprocessing."""
+    """Turns an image into boxes, scores and labels, with the preprocessing of the detector."""
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
@@ -147,32 +149,34 @@ class _Prediction(nn.Module):
 
 
 def largest_difference(given: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
-    """How far two lists of detections are apart, each detection from the nearest of its class.
+    """Compare two lists of detections, each detection with the nearest of its class.
 
     Args:
         given (Sequence[np.ndarray]): Boxes `(n, 4)`, scores `(n,)` and labels `(n,)`.
-        expected (Sequence[np.ndarray]): The same of the other.
+        expected (Sequence[np.ndarray]): Likewise, the detections to compare with.
 
     Returns:
-        float: Of a side or a score; infinite where there are not as many.
+        float: The largest difference of a side or a score; infinite if the numbers of detections
+        differ.
     """
-    one, other = (
+    rows, expected_rows = (
         np.column_stack([boxes, scores, 1e6 * labels])
         for boxes, scores, labels in (given, expected)
     )
-    if len(one) != len(other):
+    if len(rows) != len(expected_rows):
         return np.inf
-    if not len(one):
+    if not len(rows):
         return 0.0
-    apart = np.abs(one[:, None] - other).max(axis=2)  # the order of nearly equal scores may differ
-    return float(max(apart.min(axis=0).max(), apart.min(axis=1).max()))
+    # Every pair is compared, because the order of nearly equal scores may differ.
+    distances = np.abs(rows[:, None] - expected_rows).max(axis=2)
+    return float(max(distances.min(axis=0).max(), distances.min(axis=1).max()))
 
 
 def _check(prediction: _Prediction, graph: bytes, images: Tensor) -> float:
     """Compare the detections of graph and detector.
 
     Raises:
-        UserError: Where they are not the same.
+        UserError: If they differ by more than the tolerance.
     """
     import onnxruntime
 
@@ -184,24 +188,25 @@ def _check(prediction: _Prediction, graph: bytes, images: Tensor) -> float:
     difference = largest_difference(given, expected)
     if difference > TOLERANCE:
         raise UserError(
-            f'the ONNX graph does not detect what the detector does ({len(given[1])} objects, and '
-            f'{len(expected[1])}): not written. A detector that was hardly trained, many of whose '
-            'scores are equal, is too sensitive to rounding'
+            f'the ONNX graph detects {len(given[1])} objects, the detector {len(expected[1])}, and '
+            'they differ: not written. A detector that was hardly trained has many equal scores, '
+            'and rounding changes its detections'
         )
     return difference
 
 
 @contextmanager
 def _standard_operators(detector: nn.Module) -> Iterator[None]:
-    """Have a detector run on what ONNX has an operator for, and take one image for granted."""
+    """Let a detector run on operations that ONNX has, on a batch of one image."""
     split = Tensor.split
 
     def split_by_image(
         tensor: Tensor, sizes: int | Sequence[int], dim: int = 0
     ) -> tuple[Tensor, ...]:
-        # All proposals are the one image's; their number would become a constant of the graph.
-        whole = not isinstance(sizes, int) and len(sizes) == 1
-        return (tensor,) if whole else split(tensor, sizes, dim)
+        # The one image has all proposals; their number would become a constant of the graph.
+        if not isinstance(sizes, int) and len(sizes) == 1:
+            return (tensor,)
+        return split(tensor, sizes, dim)
 
     changes: list[tuple[Any, str, Any]] = [
         (import_module('mmcv._ext'), 'nms', nms),

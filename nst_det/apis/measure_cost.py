@@ -1,4 +1,4 @@
-"""What detectors cost to run: parameters, operations, time."""
+"""The cost of running detectors: parameters, operations, time."""
 
 import statistics
 import time
@@ -18,40 +18,40 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class DetectorCost:
-    """What it costs to detect on one image.
+    """The cost of a prediction on one image.
 
     Args:
-        parameters (int): How many numbers its weights are.
+        parameters (int): The number of parameters.
         flops (int): Floating-point operations of a prediction, two per multiply-add, of its
             convolutions and matrix products.
-        latency (float): The median time of a prediction, NMS included, in seconds.
-        canvas (tuple[int, int]): H and W of the image, its padding included.
+        latency (float): The median time of a prediction in seconds, NMS included.
+        batch_input_shape (tuple[int, int]): H and W of the image in pixels, padding included.
     """
 
     parameters: int
     flops: int
     latency: float
-    canvas: tuple[int, int]
+    batch_input_shape: tuple[int, int]
 
 
 @torch.no_grad()
 def measure_costs(
     detectors: dict[str, nn.Module], shape: Sequence[int], repeats: int = 10
 ) -> dict[str, DetectorCost]:
-    """Measure detectors on an image of noise, on the device that they are on.
+    """Measure detectors on an image of random pixels, on the device that they are on.
 
-    They take turns, so that whatever else the machine does slows down all of them.
+    They take turns, so that other work of the machine slows down all of them.
 
     Args:
         detectors (dict[str, nn.Module]): The detectors by name, in evaluation mode.
-        shape (Sequence[int]): The image's H and W.
-        repeats (int): How many predictions are timed of each. Defaults to 10.
+        shape (Sequence[int]): H and W of the image in pixels.
+        repeats (int): The number of timed predictions of each detector. Defaults to 10.
 
     Returns:
         dict[str, DetectorCost]: The costs by name.
     """
-    canvas = padded_shape(shape, *detectors.values())
-    batches = {name: dummy_batch(detector, canvas) for name, detector in detectors.items()}
+    size = padded_shape(shape, *detectors.values())
+    batches = {name: dummy_batch(detector, size) for name, detector in detectors.items()}
     times: dict[str, list[float]] = {name: [] for name in detectors}
     for _ in tqdm(range(WARM_UP + repeats), 'predictions', leave=False):
         for name, detector in detectors.items():
@@ -65,16 +65,16 @@ def measure_costs(
             sum(parameter.numel() for parameter in detector.parameters()),
             counter.get_total_flops(),
             statistics.median(times[name][WARM_UP:]),
-            canvas,
+            size,
         )
     return costs
 
 
 def cost_table(costs: dict[str, DetectorCost]) -> str:
-    """Lay out what detectors cost, the later ones beside their ratio to the first.
+    """Make a table of the costs of detectors, with their ratios to the first one.
 
     Args:
-        costs (dict[str, DetectorCost]): The costs by name, the student's first.
+        costs (dict[str, DetectorCost]): The costs by name, the student first.
 
     Returns:
         str: The lines of a table.
@@ -91,9 +91,9 @@ def cost_table(costs: dict[str, DetectorCost]) -> str:
             ratio = '' if cost is first else f' ({value / base:.2f} ×)'
             cells.append(f'{value / unit:.3g}{ratio}')
         rows.append(cells)
-    drawn = AsciiTable(rows)
-    drawn.justify_columns = {1: 'right', 2: 'right', 3: 'right'}
-    return drawn.table
+    table = AsciiTable(rows)
+    table.justify_columns = {1: 'right', 2: 'right', 3: 'right'}
+    return table.table
 
 
 def _seconds(detector: nn.Module, batch: dict) -> float:

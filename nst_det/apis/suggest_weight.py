@@ -1,4 +1,4 @@
-"""Choosing λ: measure how hard each transfer pulls, and propose the weight for a target."""
+"""Choosing λ: measure the gradient of each transfer, and suggest the weight for a target ratio."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -17,30 +17,36 @@ from nst_det.models.distillers import NSTDistiller
 
 @dataclass
 class Measurement:
-    """What was measured of one transfer, one value an iteration.
+    """The measurement of one transfer, with one value for each iteration.
 
     Args:
         layer (str): The student's layer.
-        weight (float): The λ that the config gives.
-        distances (list[float]): What the loss measures without its weight: for NST MMD², the mean
-            over the batch's images.
-        ratios (list[float]): Norm of the transfer's gradient at λ = 1 over that of the detection
-            losses' gradient, at the student's map. It is proportional to λ.
+        weight (float): λ in the config.
+        distances (list[float]): The value of the loss without its weight. For NST it is MMD², the
+            mean over the images of the batch.
+        ratios (list[float]): The norm of the transfer's gradient at λ = 1, divided by the norm of
+            the gradient of the detection losses, both at the student's feature map. It is
+            proportional to λ.
+        unit (str): The name of the distance. Defaults to ``'distance'``.
     """
 
     layer: str
     weight: float
     distances: list[float]
     ratios: list[float]
+    unit: str = 'distance'
 
     def suggested_weight(self, target: float) -> float:
-        """The λ, to two digits, at which the median ratio is the target.
+        """Compute the λ at which the median ratio is the target.
 
         Args:
             target (float): The wanted ratio.
 
+        Returns:
+            float: λ, rounded to two digits.
+
         Raises:
-            UserError: Where one of the two gradients is zero, so that no λ gives the target.
+            UserError: If one of the two gradients is zero, so that no λ gives the target.
         """
         ratio = statistics.median(self.ratios)
         if ratio == 0:
@@ -60,29 +66,29 @@ class Measurement:
 def measure(
     cfg: Config, iterations: int, report: Callable[[int, list[Measurement]], None]
 ) -> list[Measurement]:
-    """Run a distiller's first training iterations without learning, and measure its transfers.
+    """Run the first training iterations of a distiller without an optimizer, and measure.
 
-    The student is what the training would begin with: its ``init_cfg``, or the config's
-    ``load_from``. No weight is updated and nothing is written to disk.
+    The student has the weights with which training begins. No weight is updated, and nothing is
+    written to disk.
 
     Args:
-        cfg (Config): The whole config, with an ``NSTDistiller`` as model.
-        iterations (int): How many batches.
-        report (Callable): Is given the number of iterations done, from 1, and the measurements so
-            far, after each.
+        cfg (Config): The complete config, with an ``NSTDistiller`` as model.
+        iterations (int): The number of batches.
+        report (Callable): Is called after each iteration with its number, counted from 1, and the
+            measurements so far.
 
     Returns:
         list[Measurement]: One per transfer.
 
     Raises:
-        UserError: Where the model is no distiller or has no transfer.
+        UserError: If the model is no distiller or has no transfer.
     """
     purpose = 'there is no weight to suggest without a teacher'
     distiller = build_distiller(cfg, purpose, monitor_interval=1)
     if not distiller.transfers:
         raise UserError('the distiller has no transfers: give it one, there is nothing to weigh')
     measurements = [
-        Measurement(transfer.layer, transfer.loss.loss_weight, [], [])
+        Measurement(transfer.layer, transfer.loss.loss_weight, [], [], transfer.loss.unit)
         for transfer in distiller.transfers
     ]
     for transfer in distiller.transfers:
@@ -114,7 +120,7 @@ def _losses(
 
 
 def table(measurements: list[Measurement], target: float) -> str:
-    """Lay out what was measured and what it suggests.
+    """Make a table of the measurements and the suggested weights.
 
     Args:
         measurements (list[Measurement]): One per transfer.
@@ -123,16 +129,20 @@ def table(measurements: list[Measurement], target: float) -> str:
     Returns:
         str: The lines of a table: medians, with the smallest and largest in brackets.
     """
-    rows = [('', 'MMD² or distance', 'gradient ratio at λ=1', 'λ now (ratio)', f'λ for {target:g}')]
-    for i, one in enumerate(measurements):
-        now = statistics.median(one.ratios) * one.weight
+    units = {measurement.unit for measurement in measurements}
+    shared = len(units) == 1
+    distance = units.pop() if shared else 'distance'
+    rows = [('', distance, 'gradient ratio at λ=1', 'λ now (ratio)', f'λ for {target:g}')]
+    for i, measurement in enumerate(measurements):
+        spread = _spread(measurement.distances)
+        now = statistics.median(measurement.ratios) * measurement.weight
         rows.append(
             (
-                f'transfers[{i}] {one.layer}',
-                _spread(one.distances),
-                _spread(one.ratios),
-                f'{one.weight:g} ({now:.2g})',
-                f'{one.suggested_weight(target):g}',
+                f'transfers[{i}] {measurement.layer}',
+                spread if shared else f'{measurement.unit} {spread}',
+                _spread(measurement.ratios),
+                f'{measurement.weight:g} ({now:.2g})',
+                f'{measurement.suggested_weight(target):g}',
             )
         )
     return AsciiTable(rows).table

@@ -1,4 +1,4 @@
-"""The plain student's config, made from the distiller's."""
+"""The config of the plain student, made from the config of the distiller."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,29 +12,29 @@ from nst_det.config.settings import RUNNER_KEYS
 
 
 def plain_config(cfg: Config) -> Config:
-    """Make the config of a distiller's student alone, with all that it inherits.
+    """Make the config of the student of a distiller, without the teacher and without a base.
 
-    It names ``nst_det`` in ``custom_imports`` only where something in it is of this package, such
-    as an Inception-BN or the devkit's data set. Images are loaded by mmcv's ``LoadImageFromFile``,
-    which mmdet's inferencer looks for, and hooks of this package are left out.
+    It has ``nst_det`` in ``custom_imports`` only if it uses a part of this package, such as
+    Inception-BN or the data set of a devkit. Images are loaded by mmcv's ``LoadImageFromFile``,
+    because mmdet's inferencer looks for it. Hooks of this package are left out.
 
     Args:
-        cfg (Config): The whole config of a distiller or of a plain detector.
+        cfg (Config): The complete config of a distiller or of a plain detector. It is not changed.
 
     Returns:
-        Config: The plain detector's. `cfg` is unchanged.
+        Config: The config of the plain detector.
 
     Raises:
-        UserError: Where it has no model.
+        UserError: If it has no model.
     """
     plain = {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
     plain['model'] = detector_config(cfg).to_dict()
     plain.update(load_from=None, resume=False)
-    for name in ('data_preprocessor', 'work_dir'):  # in the model; the training's
+    for name in ('data_preprocessor', 'work_dir'):  # the model has the first
         plain.pop(name, None)
     if 'custom_hooks' in plain:
         plain['custom_hooks'] = [
-            hook for hook in plain['custom_hooks'] or [] if not _needs_us(hook['type'])
+            hook for hook in plain['custom_hooks'] or [] if not _needs_nst_det(hook['type'])
         ]
     for part in _dicts(plain):
         if part.get('type') == 'LoadVerifiedImage':
@@ -42,7 +42,7 @@ def plain_config(cfg: Config) -> Config:
     imports = (plain.pop('custom_imports', None) or {}).get('imports', [])
     names = [imports] if isinstance(imports, str) else list(imports)
     names = [name for name in names if name != 'nst_det']
-    if any(_needs_us(part['type']) for part in _dicts(plain) if 'type' in part):
+    if any(_needs_nst_det(part['type']) for part in _dicts(plain) if 'type' in part):
         names.append('nst_det')
     if names:
         plain['custom_imports'] = dict(imports=names, allow_failed_imports=False)
@@ -50,7 +50,7 @@ def plain_config(cfg: Config) -> Config:
 
 
 def _dicts(node: Any) -> Iterator[dict]:
-    """All dicts of a config, at any depth."""
+    """Find all dicts of a config, at any depth."""
     if isinstance(node, dict):
         yield node
     for child in node.values() if isinstance(node, dict) else node:
@@ -58,8 +58,8 @@ def _dicts(node: Any) -> Iterator[dict]:
             yield from _dicts(child)
 
 
-def _needs_us(kind: Any) -> bool:
-    """Whether a type is there only when nst_det is imported."""
+def _needs_nst_det(kind: Any) -> bool:
+    """Whether a type is known only if nst_det is imported."""
     if not isinstance(kind, str):
         return getattr(kind, '__module__', '').startswith('nst_det.')
     name = kind.split('.')[-1]

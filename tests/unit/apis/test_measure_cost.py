@@ -19,7 +19,7 @@ def detectors(tiny_config):
 def test_both_detectors_are_measured_on_the_same_image(detectors):
     costs = measure_costs(detectors, (60, 80), repeats=1)
     assert list(costs) == ['student', 'teacher']
-    assert {cost.canvas for cost in costs.values()} == {(64, 80)}
+    assert {cost.batch_input_shape for cost in costs.values()} == {(64, 80)}
     assert all(cost.latency > 0 for cost in costs.values())
     assert costs['student'].parameters < costs['teacher'].parameters
     assert costs['student'].flops < costs['teacher'].flops
