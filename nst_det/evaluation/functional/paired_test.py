@@ -8,6 +8,8 @@ from scipy import stats
 
 from nst_det.errors import UserError
 
+ROUNDING = 1e-12  # relative; differences that are closer than this are equal
+
 
 @dataclass
 class PairedGain:
@@ -79,10 +81,13 @@ def paired_gain(
     if not 0 < confidence < 1:
         raise UserError(f'confidence is {confidence}, expected a number between 0 and 1')
     differences = [value - base for value, base in zip(method, baseline)]
+    smallest = ROUNDING * max(map(abs, (*method, *baseline)))
     mean = statistics.fmean(differences)
+    mean = 0.0 if abs(mean) <= smallest else mean
     seeds = len(differences)
     interval, p_value = None, None
-    if seeds > 1 and len(set(differences)) == 1:  # the t-test would divide by a spread of 0
+    if seeds > 1 and max(differences) - min(differences) <= smallest:
+        # The t-test would divide by a spread of 0, or by rounding errors.
         interval, p_value = (mean, mean), float(mean == 0)
     elif seeds > 1:
         test = stats.ttest_rel(method, baseline)

@@ -80,3 +80,15 @@ def test_a_lower_value_is_better_if_the_metric_says_so():
     assert lower.verdict == 'worse than the baseline'
     assert paired_gain([0.0, 1.1, 2.0], [1.0, 2.0, 3.0], 0.95, False).mean < 0
     assert paired_gain([0.0, 1.1, 2.0], [1.0, 2.0, 3.0], 0.95, False).verdict.startswith('better')
+
+
+def test_differences_that_are_equal_but_for_rounding_have_no_spread():
+    gain = paired_gain([0.1 + 0.2, 1.1 + 0.2, 5.0], [0.2, 1.2, 4.9])
+    assert gain.interval == (gain.mean, gain.mean)
+    assert gain.p_value == 0
+
+
+def test_values_that_are_equal_but_for_rounding_have_no_gain():
+    gain = paired_gain([0.1 + 0.2, 1.1], [0.3, 1.1])
+    assert (gain.mean, gain.p_value) == (0, 1)
+    assert gain.verdict == 'not distinguishable from the baseline'
