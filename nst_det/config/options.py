@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -69,23 +68,8 @@ def build_part(cfg: Any, base: type, what: str, registry: Registry = MODELS) -> 
         )
     options = {key: value for key, value in cfg.items() if key != 'type'}
     check_options(kind.__init__, options, kind.__name__, what)
-    try:
-        with within(what):
-            return kind(**options)
-    except UserError as error:
-        raise _with_option(error, kind, what) from error
-
-
-def _with_option(error: UserError, kind: type, what: str) -> UserError:
-    # For messages that begin with the class and the option: 'PolynomialKernel: degree is …'.
-    message = str(error).removeprefix(f'{what}: ')
-    if error.option != what or not message.startswith(f'{kind.__name__}: '):
-        return error
-    message = message.removeprefix(f'{kind.__name__}: ')
-    name = re.match(r'(\w+)\b', message)
-    if name and name[1] in inspect.signature(kind).parameters:
-        return UserError(f'{what}.{message}', f'{what}.{name[1]}')
-    return UserError(f'{what}: {message}', what)
+    with within(what):
+        return kind(**options)
 
 
 def _registered(name: Any, registry: Registry) -> Any:
@@ -189,6 +173,3 @@ def check_hooks(cfgs: Any) -> None:
         if inspect.isclass(kind) and kind.__module__.startswith('nst_det.'):
             options = {key: value for key, value in cfg.items() if key != 'priority'}
             build_part(options, Hook, f'custom_hooks[{i}]', HOOKS)
-
-
-OptionError = UserError

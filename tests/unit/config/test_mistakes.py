@@ -1,4 +1,4 @@
-"""A mistake in any option is one clear line at build time that names the option's path."""
+"""A mistake in any option of a config is one clear line with the path of the option."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ kernels = st.one_of(
         optional=dict(sigma_squared=st.none() | st.floats(0.1, 10)),
     ),
 )
-map_losses = st.one_of(
+feature_losses = st.one_of(
     st.fixed_dictionaries(
         dict(type=st.just('NSTLoss'), kernel=kernels), optional=dict(loss_weight=numbers)
     ),
@@ -49,15 +49,15 @@ map_losses = st.one_of(
         optional=dict(loss_weight=numbers),
     ),
 )
-class_losses = st.fixed_dictionaries(
+logit_losses = st.fixed_dictionaries(
     dict(type=st.just('KDLoss')), optional=dict(loss_weight=numbers, temperature=st.floats(1, 9))
 )
 transfers = st.one_of(
-    st.fixed_dictionaries(dict(layer=st.just(LAYER), loss=map_losses)),
+    st.fixed_dictionaries(dict(layer=st.just(LAYER), loss=feature_losses)),
     st.fixed_dictionaries(
-        dict(student_layer=st.just(LAYER), teacher_layer=st.just(LAYER), loss=map_losses)
+        dict(student_layer=st.just(LAYER), teacher_layer=st.just(LAYER), loss=feature_losses)
     ),
-    st.fixed_dictionaries(dict(loss=class_losses)),
+    st.fixed_dictionaries(dict(loss=logit_losses)),
 )
 distillers = st.fixed_dictionaries(
     dict(
@@ -120,14 +120,14 @@ def options_of(cfg, path=()):
             yield from options_of(value, (*path, key))
 
 
-def spelt(path):
+def spelled(path):
     """``('transfers', 0, 'loss')`` as ``transfers[0].loss``."""
     return re.sub(r'\.(\d+)', r'[\1]', '.'.join(map(str, path)))
 
 
 @st.composite
 def with_a_mistake(draw, configs):
-    """A config, one option of which is another value, missing or misspelt; and what to name."""
+    """A config, one option of which has another value, is missing or misspelled; and which one."""
     cfg = copy.deepcopy(draw(configs))
     paths = [path for path in options_of(cfg) if path != ('type',)]
     path = draw(st.sampled_from(paths))
@@ -135,26 +135,30 @@ def with_a_mistake(draw, configs):
     owner = cfg
     for step in outer:
         owner = owner[step]
-    kind = draw(st.sampled_from(['value', 'value', 'missing', 'misspelt']))
+    kind = draw(st.sampled_from(['value', 'value', 'missing', 'misspelled']))
     if kind == 'value' or isinstance(key, int):
         owner[key] = draw(values)
         while isinstance(path[-1], int) and len(path) > 1:  # an element goes by its list's name
             path = path[:-1]
-        return cfg, [spelt(path[:-1]), spelt(path[-1:])]
+        return cfg, spelled(path[:-1]), spelled(path[-1:])
     value = owner.pop(key)
-    if kind == 'misspelt':
+    if kind == 'misspelled':
         owner[f'{key}s'] = value
-    return cfg, [spelt(outer), key]
+    return cfg, spelled(outer), key
 
 
-def judge(build, names):
-    """Build; a mistake is one line with all these names."""
+def check_error(build, owner, name):
+    """Build; an error must be one line with the option's path."""
     try:
         build()
     except UserError as error:
         line = str(error)
         assert '\n' not in line
-        assert all(name in line for name in names), f'{names} not all in: {line}'
+        assert owner in line and str(name) in line
+        assert error.option is not None
+        assert error.option.startswith(owner)
+        part, dot, _ = error.option.rpartition('.')
+        assert not dot or line.startswith(part)
 
 
 # One student serves all examples, and a busy machine is no fault.
@@ -168,53 +172,59 @@ def student(tiny_config):
 
 @settings(max_examples=300, deadline=None, suppress_health_check=EASY)
 @given(with_a_mistake(distillers))
-def test_a_mistake_in_a_distillers_config(student, case):
-    cfg, names = case
-    judge(lambda: MODELS.build(ConfigDict(dict(cfg, student=student))), names)
+def test_a_mistake_in_the_config_of_a_distiller(student, case):
+    cfg, owner, name = case
+    check_error(lambda: MODELS.build(ConfigDict(dict(cfg, student=student))), owner, name)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=EASY)
 @given(distillers)
-def test_the_configs_without_a_mistake_are_built(student, cfg):
+def test_a_config_of_a_distiller_without_a_mistake_is_built(student, cfg):
     MODELS.build(ConfigDict(dict(cfg, student=student)))
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=EASY)
 @given(with_a_mistake(st.lists(hooks, min_size=1, max_size=2)))
-def test_a_mistake_in_a_hooks_config(case):
-    cfgs, names = case
-    judge(lambda: check_hooks(cfgs), [re.sub(r'^(\d+)', r'custom_hooks[\1]', one) for one in names])
+def test_a_mistake_in_the_config_of_a_hook(case):
+    cfgs, owner, name = case
+    owner = re.sub(r'^(\d+)', r'custom_hooks[\1]', owner)
+    name = re.sub(r'^(\d+)$', r'custom_hooks[\1]', str(name))
+    check_error(lambda: check_hooks(cfgs), owner, name)
 
 
 @settings(deadline=None, suppress_health_check=EASY)
 @given(st.lists(hooks, min_size=1, max_size=2))
-def test_the_hooks_without_a_mistake_are_built(cfgs):
+def test_a_config_of_hooks_without_a_mistake_is_accepted(cfgs):
     check_hooks(cfgs)
 
 
 @pytest.mark.parametrize(
-    ('change', 'line'),
+    ('change', 'option', 'line'),
     [
         (
             dict(loss=dict(type='NSTLoss', kernel=dict(type='PolynomialKernel', degree=2.5))),
-            'transfers[0].loss.kernel.degree is 2.5, expected a whole number of at least 1',
+            'transfers[0].loss.kernel.degree',
+            'transfers[0].loss.kernel.degree is 2.5, expected a whole number',
         ),
         (
             dict(loss=dict(type='NSTLoss', kernel=dict(type='PolinomialKernel'))),
+            'transfers[0].loss.kernel.type',
             "transfers[0].loss.kernel.type: unknown kernel 'PolinomialKernel': did you mean 'Poly",
         ),
         (
             dict(loss=dict(type='KDLoss', temperatur=2)),
+            'transfers[0].loss.temperatur',
             "transfers[0].loss (KDLoss) has no option 'temperatur': did you mean 'temperature'",
         ),
         (
             dict(layer='backbone.inception_4z'),
+            'transfers[0].layer',
             "transfers[0].layer: the student (FasterRCNN) has no layer 'backbone.inception_4z'",
         ),
-        (dict(layer=5), 'transfers[0].layer is 5, expected a module path'),
+        (dict(layer=5), 'transfers[0].layer', 'transfers[0].layer is 5, expected a module path'),
     ],
 )
-def test_the_line_begins_with_the_path(student, change, line):
+def test_the_error_of_a_part_has_the_path_of_the_option(student, change, option, line):
     transfer = dict(dict(layer=LAYER, loss=dict(type='NSTLoss')), **change)
     if transfer['loss']['type'] == 'KDLoss':
         del transfer['layer']
@@ -223,19 +233,21 @@ def test_the_line_begins_with_the_path(student, change, line):
         MODELS.build(
             dict(type='NSTDistiller', student=student, teacher=teacher, transfers=[transfer])
         )
+    assert caught.value.option == option
     assert str(caught.value).startswith(line)
 
 
 @pytest.mark.parametrize(
-    ('option', 'line'),
+    ('options', 'wrong', 'line'),
     [
-        (dict(studnt=1), "NSTDistiller has no option 'studnt': did you mean 'student'"),
-        ({}, "NSTDistiller has no 'student': give it"),
-        (dict(student=5), 'student is no model dict'),
+        (dict(studnt=1), 'studnt', "NSTDistiller has no option 'studnt': did you mean 'student'"),
+        ({}, 'student', "NSTDistiller has no 'student': give it"),
+        (dict(student=5), 'student', 'student is 5'),
     ],
 )
-def test_the_distillers_own_options(option, line):
+def test_the_error_of_the_distiller_has_the_name_of_the_option(options, wrong, line):
     others = dict(teacher=dict(config='teacher.py', checkpoint='random'), transfers=[])
     with pytest.raises(UserError) as caught:
-        MODELS.build(dict(type='NSTDistiller', **others, **option))
+        MODELS.build(dict(type='NSTDistiller', **others, **options))
+    assert caught.value.option == wrong
     assert str(caught.value).startswith(line)
