@@ -16,6 +16,10 @@ ALL = [
     dict(layer=LAYER, loss=dict(type='FitNetLoss', loss_weight=10.0)),
     dict(loss=dict(type='KDLoss', loss_weight=0.5)),
 ]
+CONNECTED = [
+    ALL[2],
+    dict(layer=LAYER, loss=dict(type='NSTLoss', connector=dict(type='ConvConnector'))),
+]
 NAMES = [
     'loss_nst_backbone_inception_4b',
     'loss_at_backbone_inception_4b',
@@ -92,13 +96,13 @@ def test_all_four_train_together_and_the_checkpoint_is_the_plain_students(
 
 
 def test_a_connector_is_trained_and_resumed(wider_teacher):
-    cfg = wider_teacher([ALL[2]])
+    cfg = wider_teacher(CONNECTED)
     first = Runner.from_cfg(cfg)
     begun = {key: one.clone() for key, one in first.model.trained_losses.state_dict().items()}
     first.train()
     trained = first.model.trained_losses.state_dict()
-    assert len(trained) == 2
-    second = Runner.from_cfg(wider_teacher([ALL[2]], resume=True))
+    assert len(trained) == 4  # a weight and a bias of each connector
+    second = Runner.from_cfg(wider_teacher(CONNECTED, resume=True))
     second.load_or_resume()
     second.model.trained_losses.follow(second.message_hub)
     for key, value in second.model.trained_losses.state_dict().items():
@@ -108,7 +112,7 @@ def test_a_connector_is_trained_and_resumed(wider_teacher):
 
 @pytest.mark.parametrize('multiplier', [{}, dict(norm_decay_mult=0.0)])
 def test_the_optimizer_has_the_connector_and_the_student_has_it_not(wider_teacher, multiplier):
-    cfg = wider_teacher([ALL[2]])
+    cfg = wider_teacher(CONNECTED)
     if multiplier:
         cfg.optim_wrapper.paramwise_cfg = multiplier
     runner = Runner.from_cfg(cfg)
@@ -122,7 +126,7 @@ def test_the_optimizer_has_the_connector_and_the_student_has_it_not(wider_teache
 
 @pytest.mark.parametrize('update_buffers', [False, True])
 def test_a_connector_is_among_no_averaged_weights_either(wider_teacher, update_buffers):
-    cfg = wider_teacher([ALL[2]])
+    cfg = wider_teacher(CONNECTED)
     cfg.custom_hooks.append(dict(type='EMAHook', update_buffers=update_buffers))
     runner = train(cfg)
     saved = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=True)
@@ -134,14 +138,14 @@ def test_a_connector_is_among_no_averaged_weights_either(wider_teacher, update_b
 def test_a_connector_casts_with_the_student_and_survives_the_conversion_of_batch_norms(
     wider_teacher,
 ):
-    model = MODELS.build(wider_teacher([ALL[2]]).model)
+    model = MODELS.build(wider_teacher(CONNECTED).model)
     converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model.double())
     assert all(one.dtype == torch.float64 for one in converted.trained_losses.parameters())
     assert 'trained_losses' not in converted.student._modules
 
 
 def test_a_student_with_a_connector_predicts_without_any_file_of_the_teachers(wider_teacher):
-    cfg = wider_teacher([ALL[2]])
+    cfg = wider_teacher(CONNECTED)
     cfg.model.teacher = dict(config='no/such/teacher.py', checkpoint='no/such/file.pth')
     model = MODELS.build(cfg.model).eval()
     batch = next(iter(Runner.build_dataloader(cfg.test_dataloader)))
