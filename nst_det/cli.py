@@ -58,7 +58,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument('config', help='config file, or package::name')
     parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints (work_dirs/, then the name of CONFIG)'
+        '--work-dir', help='folder for logs and checkpoints (default: work_dirs/NAME_OF_CONFIG)'
     )
     parser.add_argument(
         TRUST_OPTION,
@@ -73,7 +73,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what starts the processes of a distributed run (none)',
+        help='what starts the processes of a distributed run (default: none)',
     )
     # torchrun passes this to every process.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -128,7 +128,7 @@ def add_shape(parser: argparse.ArgumentParser, purpose: str = '') -> None:
         nargs=2,
         default=[600, 1000],
         metavar=('HEIGHT', 'WIDTH'),
-        help=f'size of the image{purpose}, in pixels (600 1000)',
+        help=f'size of the image{purpose}, in pixels (default: 600 1000)',
     )
 
 

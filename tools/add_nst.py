@@ -30,15 +30,17 @@ def parse_args() -> argparse.Namespace:
         default=[],
         metavar='LAYER[=TEACHER_LAYER]',
         help='layers of the student, each with the layer of the teacher that it learns from if '
-        'that has another name; tools/list_layers.py lists layers (proposed by this tool)',
+        'that has another name; tools/list_layers.py lists layers (default: proposed by this tool)',
     )
     parser.add_argument(
-        '--kernel', default='poly', help=f'{", ".join(KERNELS)} or the name of a class (poly)'
+        '--kernel',
+        default='poly',
+        help=f'{", ".join(KERNELS)} or the name of a class (default: poly)',
     )
     parser.add_argument(
-        '--weight', type=float, default=50.0, help='lambda, the sum over the layers (50)'
+        '--weight', type=float, default=50.0, help='lambda, the sum over the layers (default: 50)'
     )
-    parser.add_argument('-o', '--out', help='config file to write (STUDENT_nst.py)')
+    parser.add_argument('-o', '--out', help='config file to write (default: STUDENT_nst.py)')
     args = parser.parse_args()
     find_config(args.student)
     find_config(args.teacher)

@@ -27,15 +27,22 @@ CONFIGS = {
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--seeds', type=int, nargs='+', default=[0], help='train a pair of students per seed (0)'
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0],
+        help='train a pair of students per seed (default: 0)',
     )
     parser.add_argument(
-        '--data', default='data/shapes', help='folder in which to make the data set (data/shapes)'
+        '--data',
+        default='data/shapes',
+        help='folder in which to make the data set (default: data/shapes)',
     )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/demo',
-        help='folder for the results; if it exists, a number is added to its name (work_dirs/demo)',
+        help='folder for the results; if it exists, a number is added to its name '
+        '(default: work_dirs/demo)',
     )
     return parser.parse_args()
 

@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         '-o',
         '--out',
         default='student.pth',
-        help='checkpoint file to write; the config is written beside it (student.pth)',
+        help='checkpoint file to write; the config is written beside it (default: student.pth)',
     )
     parser.add_argument(
         '--fuse',
@@ -44,14 +44,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--image',
-        help='with --onnx: an image in which the student detects something (noise)',
+        help='with --onnx: an image in which the student detects something (default: noise)',
     )
     add_shape(parser, ' for --onnx and for the costs')
     parser.add_argument(
         '--repeats',
         type=int,
         default=10,
-        help='number of predictions to time; with 0 no costs are measured (10)',
+        help='number of predictions to time; with 0 no costs are measured (default: 10)',
     )
     add_changes(parser)
     args = parser.parse_args()

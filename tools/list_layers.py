@@ -14,7 +14,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('other', nargs='?', help='a second config to compare, such as the teacher')
     add_shape(parser)
     parser.add_argument(
-        '--all', action='store_true', help='every module, not only stages, blocks and necks'
+        '--all', action='store_true', help='list every module, not only stages, blocks and necks'
     )
     args = parser.parse_args()
     check_shape(args.shape)

@@ -8,12 +8,19 @@ import nst_det_tool
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', metavar='OUT', help='folder in which to make VOCdevkit/VOC2007')
-    parser.add_argument('--train', type=int, default=200, help='images in trainval.txt (200)')
-    parser.add_argument('--test', type=int, default=100, help='images in test.txt (100)')
     parser.add_argument(
-        '--size', type=int, default=160, help='width and height of the images, in pixels (160)'
+        '--train', type=int, default=200, help='images in trainval.txt (default: 200)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='seed of the random numbers (0)')
+    parser.add_argument('--test', type=int, default=100, help='images in test.txt (default: 100)')
+    parser.add_argument(
+        '--size',
+        type=int,
+        default=160,
+        help='width and height of the images, in pixels (default: 160)',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of the random numbers (default: 0)'
+    )
     return parser.parse_args()
 
 

@@ -14,19 +14,19 @@ def parse_args() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        'out', nargs='?', default='data', help='folder in which to make VOCdevkit (data)'
+        'out', nargs='?', default='data', help='folder in which to make VOCdevkit (default: data)'
     )
     parser.add_argument(
         '--years',
         nargs='+',
         choices=YEARS,
         default=['2007'],
-        help='2007 is trainval and test, 2012 is trainval (2007)',
+        help='2007 is trainval and test, 2012 is trainval (default: 2007)',
     )
     parser.add_argument(
         '--archives',
         metavar='DIR',
-        help='folder that holds the .tar files, or into which to download them (OUT)',
+        help='folder that holds the .tar files, or into which to download them (default: OUT)',
     )
     parser.add_argument(
         '--check',

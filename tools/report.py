@@ -24,12 +24,12 @@ def parse_args() -> argparse.Namespace:
         help='work dir of a training, see tools/train.py',
     )
     parser.add_argument(
-        '-o', '--out', default='report.html', help='HTML file to write (report.html)'
+        '-o', '--out', default='report.html', help='HTML file to write (default: report.html)'
     )
     parser.add_argument(
         '--title',
         default='Distillation report',
-        help='heading of the report (Distillation report)',
+        help='heading of the report (default: Distillation report)',
     )
     args = parser.parse_args()
     if not args.out.endswith(('.html', '.htm')):

@@ -32,12 +32,16 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--rows', nargs='+', default=[], metavar='ROW', help='only these rows')
     parser.add_argument(
-        '--seeds', type=int, nargs='+', default=[0], help='seeds to train every row with (0)'
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0],
+        help='seeds to train every row with (default: 0)',
     )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/table',
-        help='folder for the trainings and the table (work_dirs/table)',
+        help='folder for the trainings and the table (default: work_dirs/table)',
     )
     parser.add_argument(
         '--teacher',
@@ -46,7 +50,7 @@ def parse_args() -> argparse.Namespace:
         'needs the checkpoint that its config names',
     )
     parser.add_argument(
-        '--baseline', metavar='ROW', help='row that the gains are over (the first row)'
+        '--baseline', metavar='ROW', help='row that the gains are over (default: the first row)'
     )
     parser.add_argument(
         '--gpus',

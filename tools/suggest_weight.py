@@ -28,11 +28,13 @@ def parse_args() -> argparse.Namespace:
         '--target',
         type=float,
         default=0.5,
-        help='gradient ratio wanted for each transfer (0.5). With a ratio below 1, a step along '
-        'both gradients lowers the detection losses even if the two gradients point in opposite '
-        'directions. 0.5 leaves a margin for other batches',
+        help='gradient ratio wanted for each transfer (default: 0.5). With a ratio below 1, a step '
+        'along both gradients lowers the detection losses even if the two gradients point in '
+        'opposite directions. 0.5 leaves a margin for other batches',
     )
-    parser.add_argument('--iterations', type=int, default=10, help='batches to measure (10)')
+    parser.add_argument(
+        '--iterations', type=int, default=10, help='batches to measure (default: 10)'
+    )
     add_changes(parser)  # load_from=CHECKPOINT measures a trained student
     args = parser.parse_args()
     if not 0 < args.target < math.inf:

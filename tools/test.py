@@ -1,4 +1,4 @@
-"""Test a checkpoint: VOC mAP for the VOC configs, whatever the config's metric is for others."""
+"""Test a checkpoint with the metric of the config, which is VOC mAP in the VOC configs."""
 
 import argparse
 from copy import deepcopy
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=2,
         metavar='SECONDS',
-        help='with --show: how long to show each picture (2)',
+        help='with --show: how long to show each picture (default: 2)',
     )
     parser.add_argument('--tta', action='store_true', help='test with flipped images as well')
     args = parser.parse_args()

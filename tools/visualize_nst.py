@@ -1,8 +1,8 @@
 """Draw what a student has learned from its teacher: the patterns of both at the tapped layers.
 
-For every image and transfer it writes three figures, each as PNG and SVG: the patterns as t-SNE
-clouds before and after (the paper's figure 5), the most selective channels over the image, and the
-Gram matrices.
+For every image and transfer the tool writes three figures, each as PNG and SVG: the patterns as
+t-SNE clouds before and after (the paper's figure 5), the most selective channels over the image,
+and the Gram matrices.
 """
 
 import argparse
@@ -27,11 +27,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--before',
         metavar='CHECKPOINT',
-        help='checkpoint of the student to compare with, such as one trained without NST (the '
-        'student as training starts)',
+        help='checkpoint of the student to compare with, such as one trained without NST '
+        '(default: the student as training starts)',
     )
     parser.add_argument(
-        '-o', '--out-dir', default='nst_figures', help='folder for the figures (nst_figures)'
+        '-o',
+        '--out-dir',
+        default='nst_figures',
+        help='folder for the figures (default: nst_figures)',
     )
     add_changes(parser)
     args = parser.parse_args()
