@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,15 @@ def mmdet_scope():
     init_default_scope('mmdet')
 
 
-@pytest.fixture(autouse=True)
-def quick_runner(monkeypatch):
+@pytest.fixture(scope='session', autouse=True)
+def quick_runner():
     """Spare every Runner what takes it seconds: asking for versions, and formatting its config."""
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-    monkeypatch.setattr(
-        'mmengine.config.config.FormatCode', lambda text, **options: (text, True), raising=False
-    )
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+        monkeypatch.setattr(
+            'mmengine.config.config.FormatCode', lambda text, **options: (text, True), raising=False
+        )
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -61,11 +64,11 @@ def shapes(tmp_path_factory) -> Path:
     return make_shapes_devkit(tmp_path_factory.mktemp('shapes'), 8, 4, image_size=64, seed=1)
 
 
-@pytest.fixture
-def tiny_config(shapes, tmp_path) -> Callable[..., Config]:
-    """The demo's configs, shrunk to seconds: ``tiny_config('student', **changes)``."""
+@pytest.fixture(scope='session')
+def tiny_configs(shapes) -> Callable[..., Config]:
+    """The demo's configs, shrunk to seconds: ``tiny_configs(folder, 'student', **changes)``."""
 
-    def load(name: str, **changes) -> Config:
+    def load(folder: Path, name: str, **changes) -> Config:
         cfg = Config.fromfile(DEMO[name])
         for split in ('train', 'val', 'test'):
             loader = cfg[f'{split}_dataloader']
@@ -83,7 +86,27 @@ def tiny_config(shapes, tmp_path) -> Callable[..., Config]:
         cfg.default_hooks.logger.interval = 1
         cfg.custom_hooks = [one for one in cfg.custom_hooks if one.type != 'PatternFigureHook']
         cfg.log_level = 'ERROR'
-        cfg.work_dir = str(tmp_path / 'work_dir')
+        cfg.work_dir = str(folder / 'work_dir')
+        cfg.merge_from_dict(changes)
+        return cfg
+
+    return load
+
+
+@pytest.fixture(scope='session')
+def tiny_distillers(tiny_configs) -> Callable[..., Config]:
+    """The demo's NST config, shrunk, with the checkpoint of a (random) teacher in the folder."""
+
+    def load(folder: Path, **changes) -> Config:
+        teacher = tiny_configs(folder, 'teacher')
+        torch.manual_seed(7)
+        detector = MODELS.build(teacher.model)
+        detector.init_weights()
+        checkpoint = folder / 'teacher.pth'
+        torch.save(dict(state_dict=detector.state_dict()), checkpoint)
+        cfg = tiny_configs(folder, 'nst_student')
+        cfg.model.teacher = dict(config=teacher.model, checkpoint=str(checkpoint))
+        cfg.model.transfers[0].loss.loss_weight = 50.0
         cfg.merge_from_dict(changes)
         return cfg
 
@@ -91,23 +114,15 @@ def tiny_config(shapes, tmp_path) -> Callable[..., Config]:
 
 
 @pytest.fixture
-def tiny_distiller(tiny_config, tmp_path) -> Callable[..., Config]:
-    """The demo's NST config, shrunk, with the checkpoint of a (random) teacher on disk."""
+def tiny_config(tiny_configs, tmp_path) -> Callable[..., Config]:
+    """``tiny_config('student', **changes)``: one of the shrunk configs, for this test alone."""
+    return partial(tiny_configs, tmp_path)
 
-    def load(**changes) -> Config:
-        teacher = tiny_config('teacher')
-        torch.manual_seed(7)
-        detector = MODELS.build(teacher.model)
-        detector.init_weights()
-        checkpoint = tmp_path / 'teacher.pth'
-        torch.save(dict(state_dict=detector.state_dict()), checkpoint)
-        cfg = tiny_config('nst_student')
-        cfg.model.teacher = dict(config=teacher.model, checkpoint=str(checkpoint))
-        cfg.model.transfers[0].loss.loss_weight = 50.0
-        cfg.merge_from_dict(changes)
-        return cfg
 
-    return load
+@pytest.fixture
+def tiny_distiller(tiny_distillers, tmp_path) -> Callable[..., Config]:
+    """``tiny_distiller(**changes)``: the shrunk NST config, for this test alone."""
+    return partial(tiny_distillers, tmp_path)
 
 
 @pytest.fixture

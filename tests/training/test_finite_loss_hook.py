@@ -126,8 +126,8 @@ class SpoilMap(Hook):
     """Makes the tapped map of the second iteration overflow, as fp16 may."""
 
     def before_train(self, runner):
-        runner.model.backbone.inception_4b.register_forward_hook(
-            lambda module, args, output: output * float('inf') if runner.iter == 1 else output
+        runner.model.backbone.inception_4b.register_forward_pre_hook(
+            lambda module, args: (args[0] * float('inf'),) if runner.iter == 1 else args
         )
 
 

@@ -1,4 +1,4 @@
-"""What learns beside the student travels beside the student's weights, as a copy."""
+"""The weights of the trained losses are saved and resumed with the message hub."""
 
 import copy
 
@@ -24,24 +24,24 @@ def trained(teacher_channels=3):
 
 
 def saved(hub):
-    """The hub as a checkpoint has it, on disk."""
+    """The hub's information as a checkpoint holds it."""
     return copy.deepcopy(hub.runtime_info)
 
 
-def test_a_checkpoint_keeps_the_weights_of_its_moment(hub):
+def test_a_checkpoint_holds_the_weights_of_the_moment_it_was_saved(hub):
     losses = trained()
     losses.follow(hub)
     (early,) = saved(hub).values()
-    begun = {key: value.clone() for key, value in losses.state_dict().items()}
+    first = {key: value.clone() for key, value in losses.state_dict().items()}
     for value in losses.parameters():
         value.data += 1
     (late,) = saved(hub).values()
-    for key, value in begun.items():
+    for key, value in first.items():
         assert torch.equal(early[key], value)
         assert torch.equal(late[key], value + 1)
 
 
-def test_a_resumed_training_takes_up_what_its_checkpoint_has(hub):
+def test_a_resumed_training_loads_the_weights_of_its_checkpoint(hub):
     before, after = trained(), trained()
     before.follow(hub)
     hub.runtime_info.update(saved(hub))
@@ -53,10 +53,12 @@ def test_a_resumed_training_takes_up_what_its_checkpoint_has(hub):
 def test_a_checkpoint_of_another_connector_is_refused(hub):
     trained().follow(hub)
     hub.runtime_info.update(saved(hub))
-    with pytest.raises(UserError, match='resume with the config that it was started with'):
+    with pytest.raises(
+        UserError, match='resume with the config that the training was started with'
+    ):
         trained(teacher_channels=4).follow(hub)
 
 
-def test_losses_that_do_not_learn_leave_nothing_behind(hub):
+def test_losses_without_parameters_save_nothing(hub):
     TrainedLosses().follow(hub)
     assert not saved(hub)
