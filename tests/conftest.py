@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import quick_runner  # noqa: F401  it makes Runners start quickly
 import torch
 from locations import DEMO, SHARED
 from mmdet.registry import MODELS
@@ -45,17 +46,6 @@ def warm_python(tmp_path_factory):
 def mmdet_scope():
     """What a config's names mean, whatever a test's Runner has made of it."""
     init_default_scope('mmdet')
-
-
-@pytest.fixture(scope='session', autouse=True)
-def quick_runner():
-    """Spare every Runner what takes it seconds: asking for versions, and formatting its config."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-        monkeypatch.setattr(
-            'mmengine.config.config.FormatCode', lambda text, **options: (text, True), raising=False
-        )
-        yield
 
 
 @pytest.fixture(scope='session')

@@ -28,6 +28,7 @@ COPIED = [
         'tests/fuzz/fuzz_readers.py',
         'tests/conftest.py',
         'tests/locations.py',
+        'tests/quick_runner.py',
         'tests/warm_python.py',
         'tests/tools/test_package.py',
     ),
@@ -174,7 +175,7 @@ class SmallCheckout:
         server = [sys.executable, WARM_PYTHON]
         self.log = (self.folder / '.python.log').open('w')
         self.server = subprocess.Popen(
-            [*server, str(address), 'nst_det', str(python)],
+            [*server, str(address), 'nst_det,quick_runner', str(python)],
             cwd=self.folder,
             env=self.environment,
             stdout=self.log,
