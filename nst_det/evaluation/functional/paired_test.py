@@ -4,8 +4,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
 from nst_det.errors import UserError
 
 ROUNDING = 1e-12  # relative; differences that are closer than this are equal
@@ -90,6 +88,8 @@ def paired_gain(
         # The t-test would divide by a spread of 0, or by rounding errors.
         interval, p_value = (mean, mean), float(mean == 0)
     elif seeds > 1:
+        from scipy import stats  # it takes half a second to import
+
         test = stats.ttest_rel(method, baseline)
         low, high = test.confidence_interval(confidence)
         interval, p_value = (float(low), float(high)), float(test.pvalue)
