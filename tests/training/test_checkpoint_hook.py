@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tiny_config, monkeypatc
         replace(part, path)
 
     monkeypatch.setattr(os, 'replace', full)
-    with pytest.raises(UserError, match=r'cannot write .* No space left .* whole one .*epoch_1'):
+    with pytest.raises(UserError, match=r'cannot write .* No space left .* complete one .*epoch_1'):
         runner.train()
     left = names(runner.work_dir)
     assert 'epoch_1.pth' in left

@@ -25,6 +25,7 @@ from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.teacher.teacher import Teacher
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.distillers.transfers.build import build_transfers, layer_options
+from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
 
 
 @MODELS.register_module()
@@ -101,8 +102,8 @@ class NSTDistiller(StudentView):
         """Build the parameters of the losses, before an optimizer is built."""
         unconnected = [
             transfer
-            for transfer in self.transfers
-            if transfer.loss.needs_channels and transfer.loss.loss_weight
+            for transfer in self._weighted
+            if isinstance(transfer, FeatureTransfer) and transfer.loss.needs_channels
         ]
         try:
             config = detector_config(self.teacher_cfg['config']) if unconnected else None
@@ -115,8 +116,8 @@ class NSTDistiller(StudentView):
                 count_channels(self.student, transfer.student_tap, 'student'),
                 count_channels(teacher, transfer.teacher_tap, 'teacher'),
             )
-        for transfer in self.transfers:
-            if transfer.loss.loss_weight and any(True for _ in transfer.loss.parameters()):
+        for transfer in self._weighted:
+            if list(transfer.loss.parameters()):
                 self.trained_losses[transfer.name] = transfer.loss
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict:
