@@ -2,9 +2,11 @@
 
 import runpy
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from locations import ROOT
 
 
@@ -35,3 +37,19 @@ def write(tmp_path):
         return tmp_path / name
 
     return dump
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How often ``torch.load`` read each file, by its name and folder."""
+    counts = Counter()
+    load = torch.load
+
+    def count(file, *args, **kwargs):
+        if isinstance(file, (str, Path)):
+            path = Path(file).resolve()
+            counts[f'{path.parent.name}/{path.name}'] += 1
+        return load(file, *args, **kwargs)
+
+    monkeypatch.setattr(torch, 'load', count)
+    return counts
