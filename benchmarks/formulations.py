@@ -1,4 +1,4 @@
-"""The formulations of NST's loss that the benchmark sets side by side; the tests too."""
+"""Formulations of NST's loss, for the benchmark and for the tests to compare with."""
 
 import torch
 from torch import Tensor
@@ -7,23 +7,23 @@ from nst_det.models.losses import Kernel, selectivity_patterns
 
 
 def broadcast(student: Tensor, teacher: Tensor, kernel: Kernel) -> Tensor:
-    """As the public PyTorch versions do: every pair of patterns as a tensor `(N, C, C, HW)`."""
+    """Compute MMD² as the public PyTorch versions do: from tensors `(N, C_T, C_S, H·W)`."""
     x, y = selectivity_patterns(teacher), selectivity_patterns(student)
 
-    def gram(one: Tensor, other: Tensor) -> Tensor:
-        return (one.unsqueeze(2) * other.unsqueeze(1)).sum(3)
+    def gram(rows: Tensor, columns: Tensor) -> Tensor:
+        return (rows.unsqueeze(2) * columns.unsqueeze(1)).sum(3)
 
     return _mmd2(kernel, x, y, gram(x, x), gram(y, y), gram(x, y))
 
 
 def autograd_over_bmm(student: Tensor, teacher: Tensor, kernel: Kernel) -> Tensor:
-    """Batched products of normalised copies, and autograd for the gradient."""
+    """Compute MMD² from batched products of normalised copies, and its gradient by autograd."""
     x, y = selectivity_patterns(teacher), selectivity_patterns(student)
     return _mmd2(kernel, x, y, x @ x.mT, y @ y.mT, x @ y.mT)
 
 
 def _mmd2(kernel: Kernel, x: Tensor, y: Tensor, xx: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
-    sq_x, sq_y = (one.detach().square().sum(2, keepdim=True) for one in (x, y))
+    sq_x, sq_y = (rows.detach().square().sum(2, keepdim=True) for rows in (x, y))
     bandwidth = kernel.bandwidth(xy.detach(), sq_x, sq_y.mT)
     return (
         kernel.values(xx, sq_x, sq_x.mT, bandwidth).mean((1, 2))
@@ -33,8 +33,8 @@ def _mmd2(kernel: Kernel, x: Tensor, y: Tensor, xx: Tensor, yy: Tensor, xy: Tens
 
 
 def five_products(student: Tensor, teacher: Tensor) -> None:
-    """The floor: the batched products that a forward and a backward pass cannot do without."""
+    """Run the batched products that no forward and backward pass can do without: the floor."""
     x, y = teacher.flatten(2), student.flatten(2)
-    grams = [torch.bmm(one, other.mT) for one, other in ((x, x), (y, y), (x, y))]
+    grams = [torch.bmm(rows, columns.mT) for rows, columns in ((x, x), (y, y), (x, y))]
     torch.bmm(grams[1], y)
     torch.bmm(grams[2].mT, x)
