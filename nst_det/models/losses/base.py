@@ -66,7 +66,8 @@ class FeatureLoss(TransferLoss):
     """A loss between a feature map of the student and one of the teacher.
 
     A loss of your own subclasses this, sets ``method`` and ``measure``, implements
-    :meth:`distance` and registers itself into ``mmdet.registry.MODELS``.
+    :meth:`distance` and registers itself into ``mmdet.registry.MODELS``. If it overrides
+    :meth:`forward` instead, it has to apply its connector itself.
 
     Args:
         loss_weight (float): The weight of the loss, at least 0.

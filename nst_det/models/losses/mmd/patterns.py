@@ -1,4 +1,4 @@
-"""Neuron selectivity patterns: what each channel of a feature map responds to."""
+"""Neuron selectivity patterns: the normalised activations of each channel of a feature map."""
 
 import torch
 from torch import Tensor
