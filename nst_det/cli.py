@@ -1,4 +1,4 @@
-"""What the command-line tools share: options, checks, and errors in one line.
+"""Options, checks and one-line errors that the command-line tools share.
 
 It imports neither torch nor mmdet, so that a tool answers ``--help`` and mistakes at once. The
 functions that need them import them.

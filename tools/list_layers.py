@@ -11,14 +11,14 @@ def parse_args() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, or package::name')
-    parser.add_argument('other', nargs='?', help='a second config to compare, such as the teacher')
+    parser.add_argument('second', nargs='?', help='a config to compare with, such as the teacher')
     add_shape(parser)
     parser.add_argument(
         '--all', action='store_true', help='list every module, not only stages, blocks and necks'
     )
     args = parser.parse_args()
     check_shape(args.shape)
-    for config in (args.config, args.other):
+    for config in (args.config, args.second):
         if config is not None:
             find_config(config)
     return args
@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
     from nst_det.apis.list_layers import list_layers
     from nst_det.models.distillers.taps.dummy_batch import padded_shape
 
-    configs = [args.config] if args.other is None else [args.config, args.other]
+    configs = [args.config] if args.second is None else [args.config, args.second]
     detectors = [build_detector(config) for config in configs]
     batch_input_shape = padded_shape(args.shape, *detectors)
     passes = [list_layers(detector, batch_input_shape) for detector in detectors]
@@ -39,8 +39,8 @@ def main(args: argparse.Namespace) -> None:
     all_layers = args.all or not all(forward.useful for forward in passes)
     if all_layers and not args.all:
         print('No module is called backbone or neck: all layers follow.')
-    print((table if args.other is None else pair_table)(*passes, all_layers=all_layers))
-    if args.other is not None:
+    print((table if args.second is None else pair_table)(*passes, all_layers=all_layers))
+    if args.second is not None:
         print(
             '= feature maps of the same size   ~ the second feature map would be interpolated to '
             'the size of the first'

@@ -1,4 +1,4 @@
-"""What the tools share: errors in one line, and options."""
+"""The errors in one line and the options that the tools share."""
 
 import argparse
 
