@@ -1,10 +1,10 @@
 """Hand damaged and crafted files to the readers of files: `make fuzz INPUTS=1000000`.
 
-An input passes if it is read or refused by a UserError of one line. It fails, and is kept beside
-this run's log, if anything else is raised, if a process or connection is started, or if the process
-dies; at the end so does a run whose memory has grown by more than 1 GiB. By default inputs are
-mutations of seeds, the same ones for the same --seed; `--engine atheris` lets atheris look for
-inputs that reach new code (`pip install atheris`; it has wheels for some Pythons only).
+An input passes if it is read, or refused by a UserError of one line. It fails, and is kept in the
+folder of the log, if anything else is raised, if a process or a connection is started, or if the
+process dies. A run also fails if its memory has grown by more than 1 GiB at the end. By default the
+inputs are mutations of seeds, the same ones for the same --seed. `--engine atheris` lets atheris
+look for inputs that reach new code (`pip install atheris`; it has wheels for some Pythons only).
 """
 
 import argparse
@@ -35,11 +35,11 @@ from nst_det.fileio import checkpoint, state_dict
 from nst_det.models.backbones.inception_bn import mxnet_params
 
 FORBIDDEN = ('os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'subprocess.Popen', 'socket.')
-MEMORY = 16 * 2**30  # bytes of address space, so that what asks for too much is refused
+MEMORY = 16 * 2**30  # bytes of address space, so that too large an allocation fails
 GROWTH = 2**20  # kB
 
 
-# The readers: each takes a file's bytes.
+# The readers: each takes the content of a file.
 
 
 def read_annotation(content: bytes, folder: Path) -> None:
@@ -74,14 +74,14 @@ def checkpoint_seeds() -> list[bytes]:
     weights = {'conv.weight': torch.ones(2, 3), 'bn.steps': torch.tensor(3)}
     log = HistoryBuffer()
     log.update(1.0)
-    whole = dict(
+    complete = dict(
         state_dict=weights,
         message_hub=dict(log_scalars=dict(loss=log), score=np.float32(0.5)),
         meta=dict(epoch=1, name='a' * 300, seen={1, 2}, raw=b'bytes', shape=torch.Size((2, 3))),
         optimizer=dict(state={0: torch.nn.Parameter(torch.ones(1))}),
     )
     seeds = []
-    for content in (weights, whole):
+    for content in (weights, complete):
         for new in (True, False):
             file = io.BytesIO()
             torch.save(content, file, _use_new_zipfile_serialization=new)
@@ -100,8 +100,7 @@ def mxnet_seeds() -> list[bytes]:
             arrays += struct.pack(f'<I{len(shape)}{sizes}', len(shape), *shape)
             arrays += struct.pack('<iii', 1, 0, kind) + bytes(size * math.prod(shape))
         names = b''.join(struct.pack('<Q', len(name)) + name for name in (b'arg:a', b'aux:bc'))
-        whole = struct.pack('<QQQ', 0x112, 0, 2) + arrays + struct.pack('<Q', 2) + names
-        seeds.append(whole)
+        seeds.append(struct.pack('<QQQ', 0x112, 0, 2) + arrays + struct.pack('<Q', 2) + names)
     return seeds
 
 
@@ -206,16 +205,16 @@ def mutate_fields(content: bytes, chance: random.Random) -> bytes:
         found = list(re.finditer(rb'<(\w+)>([^<]*|(?:(?!</\1>).)*)</\1>', content))
         if not found:
             return content
-        one = chance.choice(found)
+        match = chance.choice(found)
         element = chance.choice(
-            (b'', one[0] * 2, b'<%s>%s</%s>' % (one[1], chance.choice(TEXTS), one[1]))
+            (b'', match[0] * 2, b'<%s>%s</%s>' % (match[1], chance.choice(TEXTS), match[1]))
         )
-        content = content[: one.start()] + element + content[one.end() :]
+        content = content[: match.start()] + element + content[match.end() :]
     return content
 
 
 def mutate_numbers(content: bytes, chance: random.Random) -> bytes:
-    """Put other numbers in place of those in a binary file, at their own places."""
+    """Replace numbers in a binary file, at the places of its numbers."""
     data = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 3)) if len(data) > 8 else 0):
         width = chance.choice((4, 8))
@@ -227,7 +226,7 @@ def mutate_numbers(content: bytes, chance: random.Random) -> bytes:
 
 
 def mutate_pickle(content: bytes, chance: random.Random) -> bytes:
-    """Damage or replace the pickle in one of torch's zip files, and leave the archive whole."""
+    """Damage or replace the pickle in one of torch's zip files; the archive stays intact."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as old:
             parts = {name: old.read(name) for name in old.namelist()}
@@ -269,10 +268,13 @@ def _watch(event: str, arguments: tuple) -> None:
 
 
 def judge(reader: str, content: bytes, folder: Path) -> bool:
-    """Whether a reader reads an input (or refuses it: False).
+    """Give an input to a reader.
+
+    Returns:
+        bool: True if the reader reads it, False if it refuses it.
 
     Raises:
-        Exception: Whatever else the reader does.
+        Exception: If the reader does anything else.
     """
     _started.clear()
     try:
@@ -289,15 +291,15 @@ def judge(reader: str, content: bytes, folder: Path) -> bool:
 
 
 def fuzz(reader: str, count: int, seed: int, log: Path) -> int:
-    """Try so many inputs; gives the number that failed."""
+    """Try a number of inputs, and return the number that failed."""
     chance = random.Random(f'{reader} {seed}')
     failed = accepted = 0
-    start = said = time.monotonic()
+    start = reported = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
         for number, content in zip(range(1, count + 1), inputs(reader, chance)):
             last = log / f'{reader}-{seed}-running'
-            if number % 1000 == 1:  # if the process dies, it is by one of the next thousand
+            if number % 1000 == 1:  # if the process dies, one of the next thousand inputs did it
                 last.write_text(str(number))
             try:
                 accepted += judge(reader, content, Path(folder))
@@ -308,9 +310,9 @@ def fuzz(reader: str, count: int, seed: int, log: Path) -> int:
                 kept = log / f'{reader}-{seed}-{number}'
                 kept.write_bytes(content)
                 print(f'{kept}: {type(error).__name__}: {error}', flush=True)
-            if time.monotonic() - said > 30 or number == count:
-                said = time.monotonic()
-                speed = number / (said - start)
+            if time.monotonic() - reported > 30 or number == count:
+                reported = time.monotonic()
+                speed = number / (reported - start)
                 print(f'{reader}: {number} of {count}, {speed:.0f}/s, failed {failed}', flush=True)
     last.unlink()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -337,7 +339,7 @@ def with_atheris(reader: str, count: int, seed: int, log: Path) -> None:
         (corpus / f'seed-{number}').write_bytes(content)
     folder = Path(tempfile.mkdtemp())
 
-    def one(content: bytes) -> None:
+    def test_one_input(content: bytes) -> None:
         judge(reader, content, folder)
 
     def mutator(content: bytes, largest: int, seed: int) -> bytes:
@@ -354,7 +356,7 @@ def with_atheris(reader: str, count: int, seed: int, log: Path) -> None:
     options = [f'-runs={count}', f'-seed={seed + 1}', '-rss_limit_mb=4096', '-max_len=8192']
     atheris.Setup(
         [sys.argv[0], *options, f'-artifact_prefix={log}/{reader}-', str(corpus)],
-        one,
+        test_one_input,
         custom_mutator=mutator,
     )
     atheris.Fuzz()
@@ -376,7 +378,7 @@ def main() -> None:
     if args.engine == 'atheris':
         with_atheris(args.readers[0], args.inputs, args.seed, args.log)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
-    sys.exit(sum(fuzz(one, args.inputs, args.seed, args.log) for one in args.readers) > 0)
+    sys.exit(sum(fuzz(reader, args.inputs, args.seed, args.log) for reader in args.readers) > 0)
 
 
 if __name__ == '__main__':

@@ -263,8 +263,8 @@ def test_mmdets_own_tool_trains_it_from_another_folder(
 
 def passes(*configs):
     models = [build_detector(config) for config in configs]
-    canvas = padded_shape((128, 192), *models)
-    return [list_layers(model, canvas, body_only=True) for model in models]
+    shape = padded_shape((128, 192), *models)
+    return [list_layers(model, shape, body_only=True) for model in models]
 
 
 def test_necks_are_paired_by_stride_as_far_as_the_backbone_goes(folder):

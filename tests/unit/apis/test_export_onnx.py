@@ -32,7 +32,9 @@ def test_the_graph_detects_the_same_as_the_student_on_other_images(student, tmp_
     student.roi_head.bbox_head.register_forward_pre_hook(lambda head, x: regions.append(len(x[0])))
     file = tmp_path / 'student.onnx'
     assert write_onnx(student, read_image(student, (64, 80)), file) < 0.01
-    assert {one.domain for one in onnx.load(file).opset_import} == {''}  # standard operators only
+    assert {opset.domain for opset in onnx.load(file).opset_import} == {
+        ''
+    }  # standard operators only
     session = onnxruntime.InferenceSession(file)
     counts = set()
     for seed in range(5):
@@ -56,11 +58,11 @@ def test_the_order_of_detections_does_not_matter_for_their_comparison():
     boxes, scores = np.array([[0.0, 0, 8, 8], [1, 1, 9, 9]]), np.array([0.5, 0.6])
     labels = np.array([0, 1])
     same = boxes, scores, labels
-    assert largest_difference(same, [one[::-1] for one in same]) == 0
+    assert largest_difference(same, [array[::-1] for array in same]) == 0
     assert largest_difference(same, (boxes + 0.5, scores, labels)) == 0.5
     assert largest_difference(same, (boxes, scores, 1 - labels)) == 1.0  # to the other box
-    assert largest_difference(same, [one[:1] for one in same]) == np.inf
-    assert largest_difference([one[:0] for one in same], [one[:0] for one in same]) == 0
+    assert largest_difference(same, [array[:1] for array in same]) == np.inf
+    assert largest_difference(*[[array[:0] for array in same]] * 2) == 0
 
 
 @pytest.mark.slow
@@ -81,7 +83,9 @@ def test_an_image_without_detections_is_an_error(student, tmp_path):
 
 def test_an_operation_that_onnx_lacks_is_one_clear_line(student, tmp_path):
     forward = student.backbone.forward
-    student.backbone.forward = lambda images: [torch.special.i0(one) for one in forward(images)]
+    student.backbone.forward = lambda images: [
+        torch.special.i0(output) for output in forward(images)
+    ]
     with pytest.raises(UserError, match=r'^FasterRCNN cannot be exported to ONNX[^\n]+special_i0'):
         write_onnx(student, read_image(student, (64, 64)), tmp_path / 'student.onnx')
     assert not list(tmp_path.glob('*.onnx'))

@@ -93,8 +93,8 @@ def test_the_averaged_weights_of_a_training_with_ema_are_exported(tiny_distiller
     runner = Runner.from_cfg(cfg)
     runner.train()
     trained = f'{cfg.work_dir}/epoch_1.pth'
-    (hook,) = (one for one in runner.hooks if type(one).__name__ == 'EMAHook')
-    averaged = hook.ema_model.module.state_dict()
+    (ema_hook,) = (hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook')
+    averaged = ema_hook.ema_model.module.state_dict()
     given = torch.load(export(cfg, trained).checkpoint)['state_dict']
     current = runner.model.state_dict()
     key = 'roi_head.bbox_head.fc_cls.weight'

@@ -107,7 +107,7 @@ def test_an_impossible_size_of_the_image_is_refused(side):
 
 
 @pytest.mark.parametrize(
-    ('changes', 'said'),
+    ('changes', 'message'),
     [
         (dict(xmin=30), 'without area'),
         (dict(ymin=41), 'without area'),
@@ -123,8 +123,8 @@ def test_an_impossible_size_of_the_image_is_refused(side):
         (dict(name=''), 'has no <name>'),
     ],
 )
-def test_an_impossible_box_is_refused(changes, said):
-    assert said in fault_of(annotation({}, changes))
+def test_an_impossible_box_is_refused(changes, message):
+    assert message in fault_of(annotation({}, changes))
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
@@ -151,9 +151,9 @@ tags = st.sampled_from(
     ]
 )
 elements = st.recursive(
-    st.tuples(tags, texts).map(lambda one: f'<{one[0]}>{one[1]}</{one[0]}>'),
+    st.tuples(tags, texts).map(lambda pair: f'<{pair[0]}>{pair[1]}</{pair[0]}>'),
     lambda inner: st.tuples(tags, st.lists(inner, max_size=6)).map(
-        lambda one: f'<{one[0]}>{"".join(one[1])}</{one[0]}>'
+        lambda pair: f'<{pair[0]}>{"".join(pair[1])}</{pair[0]}>'
     ),
     max_leaves=25,
 )

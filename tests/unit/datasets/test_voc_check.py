@@ -29,7 +29,7 @@ def test_lists_of_another_length_than_vocs_are_a_fault_unless_subset_is_given(de
 
 
 @pytest.mark.parametrize(
-    ('damage', 'said'),
+    ('damage', 'message'),
     [
         (lambda year: (year / 'JPEGImages/000003.jpg').unlink(), 'cannot read the image'),
         (lambda year: (year / 'Annotations/000003.xml').unlink(), 'cannot read the annotation'),
@@ -44,10 +44,10 @@ def test_lists_of_another_length_than_vocs_are_a_fault_unless_subset_is_given(de
         (lambda year: repeat(year, 'test'), 'test.txt lists images more than once'),
     ],
 )
-def test_a_fault_is_one_line_with_its_file(devkit, damage, said):
+def test_a_fault_is_one_line_with_its_file(devkit, damage, message):
     damage(devkit / 'VOC2007')
     faults = faults_of(devkit)
-    assert len(faults) == 1 and said in faults[0] and str(devkit) in faults[0]
+    assert len(faults) == 1 and message in faults[0] and str(devkit) in faults[0]
 
 
 def cut(path):

@@ -26,7 +26,7 @@ def build(devkit, image_set='trainval', classes=SHAPE_CLASSES, **kwargs):
 
 
 def fault_of(*args, **kwargs):
-    """The one line that a devkit's fault is said in."""
+    """The one line that a devkit's fault is message in."""
     with pytest.raises(UserError) as caught:
         build(*args, **kwargs)
     message = str(caught.value)
@@ -204,7 +204,7 @@ def test_an_empty_annotation_is_named(devkit):
 
 
 @pytest.mark.parametrize(
-    ('parent', 'child', 'said'),
+    ('parent', 'child', 'message'),
     [
         ('.', 'size', 'has no <size>'),
         ('size', 'width', 'has no <width> in <size>'),
@@ -213,17 +213,17 @@ def test_an_empty_annotation_is_named(devkit):
         ('object/bndbox', 'ymax', "has no <ymax> in object 1 ('"),
     ],
 )
-def test_a_missing_field_is_named_with_its_file(devkit, parent, child, said):
+def test_a_missing_field_is_named_with_its_file(devkit, parent, child, message):
     def drop(root):
         parent_element = root.find(parent)
         parent_element.remove(parent_element.find(child))
 
     path = edit_xml(devkit, '000004', drop)
-    assert f'the annotation {path} {said}' in fault_of(devkit)
+    assert f'the annotation {path} {message}' in fault_of(devkit)
 
 
 @pytest.mark.parametrize(
-    ('field', 'text', 'said'),
+    ('field', 'text', 'message'),
     [
         ('size/height', '0', 'gives 0 pixels as the height of its image'),
         ('size/height', 'tall', "has 'tall' as <height> in <size>, expected a number"),
@@ -232,9 +232,9 @@ def test_a_missing_field_is_named_with_its_file(devkit, parent, child, said):
         ('object/difficult', '\nyes', "has '\\nyes' as <difficult> in object 1"),
     ],
 )
-def test_a_field_that_is_no_number_is_named_with_its_file(devkit, field, text, said):
+def test_a_field_that_is_no_number_is_named_with_its_file(devkit, field, text, message):
     path = edit_xml(devkit, '000004', lambda root: setattr(root.find(field), 'text', text))
-    assert f'the annotation {path} {said}' in fault_of(devkit)
+    assert f'the annotation {path} {message}' in fault_of(devkit)
 
 
 def test_a_box_without_area_is_named_with_its_file(devkit):

@@ -106,5 +106,5 @@ def test_a_broken_archive_leaves_only_complete_files(tmp_path, keep):
     archive.write_bytes(archive.read_bytes()[:keep])
     with pytest.raises(UserError, match='is no complete tar file'):
         unpack(archive, tmp_path / 'out')
-    whole = [path for path in (tmp_path / 'out').rglob('*.bin') if path.stat().st_size == 1000]
-    assert whole == list((tmp_path / 'out').rglob('*.bin'))
+    complete = [path for path in (tmp_path / 'out').rglob('*.bin') if path.stat().st_size == 1000]
+    assert complete == list((tmp_path / 'out').rglob('*.bin'))

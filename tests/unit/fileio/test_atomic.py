@@ -32,7 +32,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, warm_python):
     result = subprocess.run([warm_python, '-c', full], capture_output=True, text=True)
     assert f"File too large: '{path}'" in result.stderr
     assert path.read_bytes() == b'old'
-    assert [one.name for one in tmp_path.iterdir()] == ['a.pth']
+    assert [file.name for file in tmp_path.iterdir()] == ['a.pth']
 
 
 def test_a_path_below_a_file_is_an_error(tmp_path):

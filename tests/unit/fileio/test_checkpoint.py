@@ -120,7 +120,7 @@ def test_the_crafted_files_would_run_where_pickles_are_trusted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'said'),
+    ('name', 'message'),
     [
         ('os.system', f'asks for posix.system.*{TRUST_OPTION}'),
         ('getattr chain', 'refused getattr'),
@@ -134,9 +134,9 @@ def test_the_crafted_files_would_run_where_pickles_are_trusted(tmp_path):
         ('truncated', 'another kind of file or truncated'),
     ],
 )
-def test_the_line_names_the_fault(tmp_path, name, said):
+def test_the_line_names_the_fault(tmp_path, name, message):
     CRAFTED[name](tmp_path / 'crafted.pth', tmp_path / 'trace')
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load_file(str(tmp_path / 'crafted.pth'))
 
 

@@ -13,7 +13,7 @@ CONTENT = bytes(range(256)) * 1000
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file; ``breaks`` says after how many bytes each of the next answers breaks off."""
+    """Serves one file; ``breaks`` holds after how many bytes each next answer breaks off."""
 
     def __init__(self, ranges=True):
         super().__init__(('127.0.0.1', 0), Answer)

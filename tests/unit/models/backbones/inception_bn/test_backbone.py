@@ -142,7 +142,7 @@ def random_image(height, width, seed=1):
 
 
 def backbone_like(plain, variant, width=1.0):
-    """A whole backbone, every tap of it put out, with the weights of a plain network that ran."""
+    """A backbone that returns every tap, with the weights of a plain network that ran."""
     backbone = InceptionBN(variant=variant, width=width, out_layers=TAPS).eval()
     weights = {own_key(key): value for key, value in plain.weights.items()}
     assert weights.keys() == {

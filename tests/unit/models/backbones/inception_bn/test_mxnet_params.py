@@ -31,7 +31,7 @@ def saved_array(array: np.ndarray, version: int = 2, storage: int = 0) -> bytes:
 def saved(arrays: dict, version: int = 2) -> bytes:
     """A list of arrays as MXNet writes it."""
     content = struct.pack('<QQQ', 0x112, 0, len(arrays))
-    content += b''.join(saved_array(one, version) for one in arrays.values())
+    content += b''.join(saved_array(array, version) for array in arrays.values())
     content += struct.pack('<Q', len(arrays))
     for name in arrays:
         content += struct.pack('<Q', len(name.encode())) + name.encode()

@@ -47,15 +47,15 @@ def as_bninception(weights, old=True):
     names = {own: name for name, own in published_names('bninception').items()}
     file = {names[key]: value for key, value in weights.items() if key in names}
     if old:
-        file = {key: one[None] if '_bn.' in key else one for key, one in file.items()}
+        file = {key: value[None] if '_bn.' in key else value for key, value in file.items()}
     return {**file, 'last_linear.weight': torch.zeros(5, 8), 'last_linear.bias': torch.zeros(5)}
 
 
 @pytest.mark.parametrize('old', [False, True])
 def test_backbone_and_tail_both_load_from_one_bninception_file(tmp_path, caplog, old):
     torch.manual_seed(0)
-    whole = InceptionBN(width=0.1, out_layers=('5b',))
-    torch.save(as_bninception(whole.state_dict(), old), tmp_path / 'bninception.pth')
+    network = InceptionBN(width=0.1, out_layers=('5b',))
+    torch.save(as_bninception(network.state_dict(), old), tmp_path / 'bninception.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'bninception.pth'))
     for part in (
         InceptionBN(width=0.1, init_cfg=init_cfg),
@@ -63,7 +63,7 @@ def test_backbone_and_tail_both_load_from_one_bninception_file(tmp_path, caplog,
     ):
         part.init_weights()
         for key, value in part.state_dict().items():
-            assert torch.equal(value, whole.state_dict()[key]), key
+            assert torch.equal(value, network.state_dict()[key]), key
 
 
 def test_the_classifier_is_left_out_by_name(tmp_path):
@@ -98,7 +98,7 @@ def test_the_input_norms_fixed_gamma_counts_as_1():
 
 def test_folding_the_input_norm_into_a_preprocessor_changes_no_activation():
     weights = read_published(str(OWN_FILE)).weights
-    mean, std = (torch.tensor(one)[:, None, None] for one in normalisation(weights, EPS))
+    mean, std = (torch.tensor(values)[:, None, None] for values in normalisation(weights, EPS))
     kept, folded = (InceptionBN(variant='mxnet', width=0.125, out_layers=('3a',)) for _ in '12')
     kept.load_state_dict(weights, strict=False)
     folded.load_state_dict(fold_normalisation(weights, EPS), strict=False)
