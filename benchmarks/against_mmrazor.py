@@ -1,7 +1,7 @@
 """Time a training step distilled by nst_det and by mmrazor 1.0.0: same detectors, tap and images.
 
-mmrazor is not installed: name a checkout of its repository. Its modules are run as they are, less
-the packages' ``__init__``, which import parts of torch that are gone.
+mmrazor is not installed; name a checkout of its repository. Its modules run unchanged, but without
+the ``__init__`` of its packages, which import parts of torch that no longer exist.
 """
 
 import argparse
@@ -39,7 +39,7 @@ PACKAGES += ['.models.task_modules', '.models.utils', '.utils']
 
 
 class NST(nn.Module):
-    """NST's loss by mmrazor's argument names.
+    """The loss of NST with the argument names of mmrazor.
 
     Args:
         mmd2 (Callable): :func:`nst_mmd2`, or another formulation of it.
@@ -54,7 +54,7 @@ class NST(nn.Module):
 
 
 def open_mmrazor(checkout: Path) -> None:
-    """Make mmrazor's distillation importable."""
+    """Make the distillation of mmrazor importable."""
     if not (checkout / 'mmrazor' / 'models' / 'distillers').is_dir():
         raise UserError(
             f'{checkout} is no checkout of mmrazor: it has no mmrazor/models/distillers'
@@ -75,8 +75,8 @@ def open_mmrazor(checkout: Path) -> None:
     import_module('mmrazor.models.algorithms.distill.configurable.single_teacher_distill')
 
 
-def mmrazors(cfg: dict, loss: dict) -> BaseModel:
-    """mmrazor's distillation of a distiller config's student at its first tap."""
+def build_mmrazor(cfg: dict, loss: dict) -> BaseModel:
+    """Build the distillation of mmrazor for the student and the first tap of a config."""
     registry = import_module('mmrazor.registry').MODELS
     layer = cfg.transfers[0].layer
     recorders = dict(tap=dict(type='ModuleOutputs', source=layer))
@@ -102,8 +102,8 @@ def mmrazors(cfg: dict, loss: dict) -> BaseModel:
     )
 
 
-def ours(cfg: dict, loss: dict, **options) -> BaseModel:
-    """The config's distiller with another loss at its first tap, its teacher untrained."""
+def build_nst_det(cfg: dict, loss: dict, **options) -> BaseModel:
+    """Build the distiller of a config with an untrained teacher and another loss at its tap."""
     cfg = copy.deepcopy(cfg)
     cfg.teacher.update(checkpoint='random', **options)
     cfg.monitor_interval = 0
@@ -112,14 +112,14 @@ def ours(cfg: dict, loss: dict, **options) -> BaseModel:
 
 
 def stepper(model: BaseModel, data: dict, device: str, channels_last: bool = False):
-    """A whole training step: preprocessing, forward, backward and the optimizer."""
+    """Make a function that runs a complete training step, preprocessing and optimizer included."""
     torch.manual_seed(0)
     model.init_weights()
     model.to(device)
     if channels_last:
         store_channels_last(model)
     model.train()
-    weights = [one for one in model.parameters() if one.requires_grad]
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = OptimWrapper(torch.optim.SGD(weights, lr=1e-4, momentum=0.9))
 
     def step():
@@ -129,36 +129,56 @@ def stepper(model: BaseModel, data: dict, device: str, channels_last: bool = Fal
     return step
 
 
+def measure(config: str, side: int, turns: int, device: str) -> dict[str, float]:
+    """Time the training steps of both, and of the plain student.
+
+    Args:
+        config (str): The config of a distiller.
+        side (int): Height and width of the images in pixels.
+        turns (int): How often each one is timed.
+        device (str): ``'cpu'`` or ``'cuda'``.
+
+    Returns:
+        dict[str, float]: The median time of each in seconds.
+    """
+    cfg = load_config(config).model
+    images = batch(2, 'cpu', side)
+    data = dict(inputs=list(images['inputs']), data_samples=images['data_samples'])
+    nst = dict(type='NSTLoss', loss_weight=50.0)
+    at = dict(type='ATLoss', loss_weight=1.0, mode='code')
+    channels_first = partial(stepper, data=data, device=device)
+    channels_last = partial(channels_first, channels_last=True)
+    with tempfile.TemporaryDirectory() as cache:
+        steps = {
+            PLAIN: channels_first(MODELS.build(copy.deepcopy(cfg.student))),
+            f'{PLAIN}, channels last': channels_last(MODELS.build(copy.deepcopy(cfg.student))),
+            OURS: channels_last(build_nst_det(cfg, nst)),
+            f'{OURS}, channels first': channels_first(build_nst_det(cfg, nst)),
+            f'{OURS}, its teacher cached': channels_last(build_nst_det(cfg, nst, cache=cache)),
+            'nst_det, AT': channels_last(build_nst_det(cfg, at)),
+        }
+        theirs = {
+            'mmrazor, AT': dict(type='ATLoss'),
+            "mmrazor, NST by nst_det's loss": dict(type=NST, mmd2=nst_mmd2),
+            'mmrazor, NST by the broadcast': dict(type=NST, mmd2=broadcast),
+        }
+        for name, loss in theirs.items():
+            steps[name] = channels_first(build_mmrazor(cfg, loss))
+        return medians(steps, turns, device)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkout', type=Path, help="a checkout of mmrazor's repository")
     parser.add_argument('--config', default=str(CONFIG), help='config of a distiller')
     parser.add_argument('--side', type=int, default=320, help='of the images, in pixels')
-    parser.add_argument('--turns', type=int, default=7, help='how often each is timed')
+    parser.add_argument('--turns', type=int, default=7, help='how often each one is timed')
     args = parser.parse_args()
     open_mmrazor(args.checkout.absolute())
     MMLogger.get_instance('against_mmrazor', log_level='ERROR')
     init_default_scope('mmdet')
-    cfg = load_config(args.config).model
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    made = batch(2, 'cpu', args.side)
-    data = dict(inputs=list(made['inputs']), data_samples=made['data_samples'])
-    nst = dict(type='NSTLoss', loss_weight=50.0)
-    first = partial(stepper, data=data, device=device)
-    last = partial(first, channels_last=True)
-    with tempfile.TemporaryDirectory() as cache:
-        ways = {
-            PLAIN: first(MODELS.build(copy.deepcopy(cfg.student))),
-            f'{PLAIN}, channels last': last(MODELS.build(copy.deepcopy(cfg.student))),
-            OURS: last(ours(cfg, nst)),
-            f'{OURS}, channels first': first(ours(cfg, nst)),
-            f'{OURS}, its teacher cached': last(ours(cfg, nst, cache=cache)),
-            'nst_det, AT': last(ours(cfg, dict(type='ATLoss', loss_weight=1.0, mode='code'))),
-            'mmrazor, AT': first(mmrazors(cfg, dict(type='ATLoss'))),
-            "mmrazor, NST by nst_det's loss": first(mmrazors(cfg, dict(type=NST, mmd2=nst_mmd2))),
-            'mmrazor, NST by the broadcast': first(mmrazors(cfg, dict(type=NST, mmd2=broadcast))),
-        }
-        times = medians(ways, args.turns, device)
+    times = measure(args.config, args.side, args.turns, device)
     rows = [['step', 'ms', '× plain step', '× nst_det']]
     for name, seconds in times.items():
         over = f'{seconds / times[PLAIN]:.2f}', f'{seconds / times[OURS]:.2f}'

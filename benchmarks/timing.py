@@ -1,4 +1,4 @@
-"""Measuring several ways of one computation side by side: medians of turns, and peak memory."""
+"""The time and the peak memory of several implementations, measured in turn."""
 
 import statistics
 import time
@@ -9,74 +9,84 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-def medians(ways: Mapping[str, Callable[[], object]], turns: int, device: str) -> dict[str, float]:
-    """Time several ways in turn, so that what disturbs the machine disturbs all of them.
+def medians(
+    functions: Mapping[str, Callable[[], object]], turns: int, device: str
+) -> dict[str, float]:
+    """Time several functions in turn, so that a disturbance of the machine affects all of them.
 
     Args:
-        ways (Mapping[str, Callable]): What to run by name.
-        turns (int): How often each is run, after once for warming up.
+        functions (Mapping[str, Callable]): The functions by name.
+        turns (int): How often each one runs, after one run to warm up.
         device (str): ``'cpu'`` or ``'cuda'``.
 
     Returns:
-        dict[str, float]: The median of each in seconds.
+        dict[str, float]: The median time of each in seconds.
     """
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(turns + 1):
-        for name, way in ways.items():
+        for name, function in functions.items():
             _wait(device)
             started = time.perf_counter()
-            way()
+            function()
             _wait(device)
             if turn:
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak_memory(way: Callable[[], object], device: str) -> int:
-    """Bytes that a computation holds at most beside what was there before."""
+def peak_memory(function: Callable[[], object], device: str) -> int:
+    """Measure the largest number of bytes that a function holds at once.
+
+    Args:
+        function (Callable): The function.
+        device (str): ``'cpu'`` or ``'cuda'``.
+
+    Returns:
+        int: The bytes, without the memory that was in use before.
+    """
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        way()
+        function()
         return torch.cuda.max_memory_allocated() - before
     with AllocationCount() as count:
-        way()
+        function()
     return count.peak
 
 
 class AllocationCount(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations allocate, while they live.
+    """Counts the bytes of the tensors that operations allocate, until they are freed.
 
     Args:
-        known (list[Tensor], optional): Tensors that were there before. Defaults to None.
+        known (list[Tensor], optional): Tensors that existed before. Defaults to None.
     """
 
     def __init__(self, known: list[torch.Tensor] | None = None) -> None:
         super().__init__()
         self.alive = self.peak = 0
-        self._seen = {one.untyped_storage().data_ptr() for one in known or ()}
+        self._counted = {tensor.untyped_storage().data_ptr() for tensor in known or ()}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        for one in (*args, *(kwargs or {}).values()):  # what comes from outside is not counted
-            if isinstance(one, torch.Tensor) and one.untyped_storage().data_ptr() not in self._seen:
-                self._seen.add(one.untyped_storage().data_ptr())
+        for value in (*args, *(kwargs or {}).values()):  # the arguments existed before
+            if isinstance(value, torch.Tensor):
+                self._counted.add(value.untyped_storage().data_ptr())
         output = function(*args, **(kwargs or {}))
-        for one in output if isinstance(output, (tuple, list)) else [output]:
-            if isinstance(one, torch.Tensor):
-                self._add(one.untyped_storage())
+        for value in output if isinstance(output, (tuple, list)) else [output]:
+            if isinstance(value, torch.Tensor):
+                self._add(value.untyped_storage())
         return output
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         address, size = storage.data_ptr(), storage.nbytes()
-        if address in self._seen or not size:
+        if address in self._counted or not size:
             return
-        self._seen.add(address)
+        self._counted.add(address)
         weakref.finalize(storage, self._free, address, size)
         self.alive += size
         self.peak = max(self.peak, self.alive)
 
     def _free(self, address: int, size: int) -> None:
-        self._seen.discard(address)
+        self._counted.discard(address)
         self.alive -= size
 
 

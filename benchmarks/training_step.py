@@ -1,4 +1,4 @@
-"""One training step of a detector on made-up images, plain and distilled."""
+"""One training step of a detector on random images, plain and distilled."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ CONFIG = (
 
 
 def distiller(device: str, **options) -> nn.Module:
-    """The distiller of VOC2007 at 320 pixels, its teacher untrained, which costs the same.
+    """Build the distiller of VOC2007 at 320 pixels, its teacher untrained, which takes as long.
 
     Args:
-        device (str): Where it is to run.
-        **options: Of the teacher.
+        device (str): The device.
+        **options: Further options of the teacher.
     """
     init_default_scope('mmdet')
     torch.manual_seed(0)
@@ -37,7 +37,7 @@ def distiller(device: str, **options) -> nn.Module:
 
 
 def batch(size: int, device: str, side: int = 320) -> dict:
-    """Images of noise with three objects each, as a detector's ``forward`` takes them."""
+    """Make random images with three objects each, as the ``forward`` of a detector takes them."""
     generator = torch.Generator().manual_seed(0)
     images = 100 * torch.randn((size, 3, side, side), generator=generator)
     samples = []
@@ -53,8 +53,8 @@ def batch(size: int, device: str, side: int = 320) -> dict:
 
 
 def step(model: nn.Module, data: dict) -> None:
-    """Forward and backward pass of a training step."""
-    torch.manual_seed(0)  # the same regions are sampled every time
+    """Run the forward and the backward pass of a training step."""
+    torch.manual_seed(0)  # so that the same regions are sampled every time
     loss, _ = model.parse_losses(model(**data, mode='loss'))
     loss.backward()
     for parameter in model.parameters():

@@ -76,7 +76,9 @@ class FiniteLossHook(Hook):
         ]
         if not parameters:
             return
-        finite = torch.stack([value.grad.sum().float() for value in parameters]).isfinite()
+        finite = torch.stack(
+            [value.grad.sum(dtype=torch.float32) for value in parameters]
+        ).isfinite()
         if not finite.all():
             faults = (~finite).nonzero().flatten().tolist()
             self.fault = self.names.get(id(parameters[faults[0]]), 'a parameter')

@@ -116,9 +116,9 @@ class NSTDistiller(StudentView):
                 count_channels(self.student, transfer.student_tap, 'student'),
                 count_channels(teacher, transfer.teacher_tap, 'teacher'),
             )
-        for transfer in self._weighted:
-            if list(transfer.loss.parameters()):
-                self.trained_losses[transfer.name] = transfer.loss
+        for weighted in self._weighted:
+            if list(weighted.loss.parameters()):
+                self.trained_losses[weighted.name] = weighted.loss
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict:
         """Compute the student's losses, and a loss for each transfer, such as ``loss_nst_…``.
