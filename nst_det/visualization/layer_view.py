@@ -37,7 +37,8 @@ class LayerView:
         teacher (Tensor): The teacher's feature map at the positions of the student's,
             `(C_T, H_l, W_l)`, float32 on the CPU, without the positions outside the image.
         students (dict[str, Tensor]): The feature map `(C_S, H_l, W_l)` of each student, by the
-            title of the student.
+            title of the student. It is the student's own feature map: a connector of the loss is
+            not applied, because a student's checkpoint does not contain it.
     """
 
     name: str
