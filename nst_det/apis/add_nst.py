@@ -84,7 +84,7 @@ def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[st
     if len(pairs) > 1:
         report.append(
             f'λ = {addition.loss_weight:g} is shared by the {len(pairs)} layers, so that NST '
-            'weighs as much beside the detection losses as with one'
+            'has the same weight beside the detection losses as with one layer'
         )
     _write(file, compose(addition, pairs, base, file.parent))
     return report
@@ -134,8 +134,8 @@ def propose(student: ForwardPass, teacher: ForwardPass) -> tuple[list[Pair], str
     for role, layers in bodies.items():
         if not layers:
             raise UserError(
-                f'no layers can be proposed, for no feature map of a module called backbone will '
-                f'do in the {role}: name some with --layers; tools/list_layers.py lists them'
+                f'no layers can be proposed: the {role} has no suitable feature map in a module '
+                'called backbone; name layers with --layers (tools/list_layers.py lists them)'
             )
     coarsest = max(layer.stride for layer in bodies['student'])
     by_stride = {layer.stride: layer for layer in reversed(teacher.useful_in('neck'))}
@@ -192,8 +192,8 @@ def check_pairs(
     for (layer, teacher_layer), *maps in zip(pairs, student_maps, teacher_maps):
         if not maps[0].requires_grad:
             raise UserError(
-                f"the student's layer '{layer}' learns nothing: all that leads to it is frozen "
-                '(frozen_stages, say); choose a later one'
+                f"the student's layer '{layer}' learns nothing: everything up to it is frozen, for "
+                'example by frozen_stages; choose a later layer'
             )
         strides = [
             stride_of(forward.batch_input_shape, feature_map.shape[2:])
@@ -277,7 +277,7 @@ def _load_base(path: str) -> Config:
 
 def _check_checkpoint(teacher: nn.Module, checkpoint: str) -> list[str]:
     if checkpoint == RANDOM:
-        return ['The teacher will be untrained, as asked for.']
+        return ["The teacher will be untrained, because its checkpoint is 'random'."]
     if '://' in checkpoint:
         return [f'Not checked: whether {checkpoint} fits the teacher; the training will check it.']
     check_fit(teacher, read_state_dict(checkpoint), checkpoint, 'teacher')

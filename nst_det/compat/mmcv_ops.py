@@ -339,7 +339,7 @@ def apply() -> None:
 
 
 def compiled_ops() -> bool:
-    """Whether mmcv has its compiled ops, so that the stand-in is not used.
+    """Tell whether mmcv has its compiled ops, so that the stand-in is not used.
 
     Returns:
         bool: Whether it has.

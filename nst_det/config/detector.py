@@ -11,14 +11,14 @@ DISTILLER = 'NSTDistiller'
 
 
 def is_distiller(cfg: Any) -> bool:
-    """Whether the model of a config is an ``NSTDistiller``.
+    """Tell whether the model of a config is an ``NSTDistiller``.
 
     Args:
         cfg (Any): A model dict or a complete config. Its ``type`` may be a name, a name with a
             scope such as ``'mmdet.NSTDistiller'``, or a class.
 
     Returns:
-        bool: Whether it is. False for whatever is no config.
+        bool: Whether it is. False for anything that is no config.
     """
     model = cfg.get('model', cfg) if isinstance(cfg, (dict, Config)) else None
     kind = model.get('type') if isinstance(model, (dict, Config)) else None

@@ -70,7 +70,7 @@ def _read(file: Path, path: str, map_location: Any) -> Any:
     trusted = is_trusted(file)
     if trusted:
         print_log(
-            f'{path} is loaded with {TRUST_OPTION}: whatever code it holds runs now',
+            f'{path} is loaded with {TRUST_OPTION}: the code in it runs now',
             'current',
             logging.WARNING,
         )

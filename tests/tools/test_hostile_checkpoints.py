@@ -66,4 +66,4 @@ def test_a_teacher_of_another_sha256_is_refused(tool, write, tiny_distiller):
     config = write(tiny_distiller())
     status, _, err = tool('train', config, '--cfg-options', 'model.teacher.sha256=deadbeef')
     assert status == 2
-    assert 'teacher.pth is not the file that was asked for: its sha256 is' in err
+    assert 'teacher.pth is not the expected file: its sha256 is' in err

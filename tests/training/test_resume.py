@@ -40,9 +40,9 @@ def test_a_broken_checkpoint_is_passed_over_and_named(trained, content, capsys):
     last = trained / 'epoch_2.pth'
     last.write_bytes(last.read_bytes()[:-1000] if content is None else content)
     assert latest_training(trained) == str(trained / 'epoch_1.pth')
-    said = capsys.readouterr().err.splitlines()[0]
-    assert said.startswith('passed over: ')
-    assert str(last) in said
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line.startswith('passed over: ')
+    assert str(last) in line
 
 
 @pytest.mark.parametrize('note', ['', '/moved/from/here/epoch_2.pth', None])

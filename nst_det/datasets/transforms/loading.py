@@ -135,7 +135,7 @@ class LoadVerifiedImage(LoadImageFromFile):
 
 
 def is_complete_image(content: bytes) -> bool:
-    """Whether an image file is complete, as far as Pillow can tell.
+    """Tell whether an image file is complete, as far as Pillow can tell.
 
     Args:
         content (bytes): The content of the file.

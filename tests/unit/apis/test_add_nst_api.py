@@ -289,7 +289,7 @@ def test_without_a_map_of_stride_16_it_is_the_nearest(folder):
 
 def test_frozen_layers_are_not_proposed(folder):
     change('model = dict(backbone=dict(frozen_stages=4), neck=None)')
-    with pytest.raises(UserError, match='no feature map of a module called backbone will do'):
+    with pytest.raises(UserError, match='has no suitable feature map in a module called backbone'):
         propose(*passes('student.py', 'models/teacher.py'))
 
 

@@ -35,7 +35,7 @@ _MOST_DIMENSIONS = 32
 
 
 def is_mxnet_params(path: str | Path) -> bool:
-    """Whether a local file begins like a parameter file of MXNet.
+    """Tell whether a local file begins like a parameter file of MXNet.
 
     Args:
         path (str or Path): The file.
