@@ -6,6 +6,7 @@ Each module is one shim. Its docstring gives the upstream problem, the answer, a
 from . import (
     atomic_checkpoints,
     cpu_distributed,
+    late_sklearn,
     mmcv_ops,
     shipped_configs,
     weights_only,
@@ -16,6 +17,7 @@ from . import (
 def apply() -> None:
     """Install the shims that are needed here. Calling it again changes nothing."""
     mmcv_ops.apply()
+    late_sklearn.apply()
     weights_only.apply()
     cpu_distributed.apply()
     worker_signals.apply()
