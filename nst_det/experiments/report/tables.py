@@ -153,13 +153,13 @@ def gains_over_baselines(runs: Sequence[Run], notes: list[str]) -> list[dict]:
         list[dict]: ``run``, ``baseline``, ``gain``, ``percent``, ``name`` of the metric, and
         ``closed``: the gain divided by the lead of the teacher over the baseline, or None.
     """
-    teacher = next((run for run in runs if run.role == TEACHER), None)
+    teacher = next((run for run in runs if run.role == TEACHER and run.results.main), None)
     gains = []
     for run, baseline in _pairs(runs):
         metric = run.results.main
-        score, base = run.results.score, metric and baseline.results.value(metric)
-        if score is None or baseline.results.score is None:
+        if metric is None or baseline.results.main is None:
             continue
+        score, base = run.results.values[metric.key], baseline.results.value(metric)
         if base is None:
             notes.append(
                 f'{run.name} and {baseline.name} were tested by different metrics, so that there '

@@ -211,8 +211,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     assert page.evaluate('document.documentElement.scrollWidth') == PHONE['width']
     outside = page.evaluate(
         """() => [...document.querySelectorAll('main *')]
-        .filter((element) => !element.closest('.scroll, svg') && element.getBoundingClientRect().right > 390.5)
-        .map((element) => element.outerHTML.slice(0, 80))"""
+        .filter((tag) => !tag.closest('.scroll, svg') && tag.getBoundingClientRect().right > 390.5)
+        .map((tag) => tag.outerHTML.slice(0, 80))"""
     )
     assert outside == []
 
