@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from locations import CONFIGS, MMDET_TOOLS
+from locations import DEMO, MMDET_TOOLS
 from mmdet.registry import MODELS
 
 from nst_det.config.load import load_config
@@ -154,7 +154,7 @@ def test_weights_alone_are_nothing_to_resume(tool, write, tiny_distiller, checkp
 
 
 def test_starting_from_weights_that_hardly_fit(tool, write, tiny_distiller):
-    wide = load_config(str(CONFIGS / 'demo' / 'teacher.py')).model
+    wide = load_config(str(DEMO['teacher'])).model
     torch.save(MODELS.build(wide).state_dict(), 'wide.pth')
     line = fails(tool('train', write(tiny_distiller()), '--cfg-options', 'load_from=wide.pth'))
     assert 'it is of another architecture' in line
