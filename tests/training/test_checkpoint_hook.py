@@ -1,4 +1,4 @@
-"""Checkpoints: nothing that was saved is lost before its successor is whole on disk."""
+"""CheckpointHook loses no checkpoint before the next one is complete on disk."""
 
 import multiprocessing
 import os
@@ -26,12 +26,12 @@ def kept(cfg, **options):
     return Runner.from_cfg(cfg)
 
 
-def test_every_mmdet_config_gets_this_hook(tiny_config):
+def test_every_mmdet_config_uses_this_checkpoint_hook(tiny_config):
     runner = Runner.from_cfg(tiny_config('student'))
     assert any(type(hook) is checkpoint_hook.CheckpointHook for hook in runner.hooks)
 
 
-def test_the_old_checkpoint_goes_when_the_new_one_is_on_disk(tiny_config, monkeypatch):
+def test_an_old_checkpoint_is_removed_after_the_new_one_is_on_disk(tiny_config, monkeypatch):
     runner = kept(tiny_config('student'), save_best='auto', rule='greater')
     removed = []
     remove = LocalBackend.remove
@@ -51,7 +51,7 @@ def test_the_old_checkpoint_goes_when_the_new_one_is_on_disk(tiny_config, monkey
 
 
 @pytest.mark.parametrize('failing', ['epoch_2.pth', 'last_checkpoint'])
-def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tiny_config, monkeypatch, failing):
+def test_a_full_disk_leaves_the_last_checkpoint(tiny_config, monkeypatch, failing):
     runner = kept(tiny_config('student'))
     replace = os.replace
 
@@ -69,7 +69,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tiny_config, monkeypatc
     assert torch.load(Path(runner.work_dir, 'last_checkpoint').read_text())['meta']['epoch'] == 1
 
 
-def test_no_room_is_said_before_the_first_iteration(tiny_config, monkeypatch):
+def test_a_lack_of_room_is_an_error_before_the_first_iteration(tiny_config, monkeypatch):
     usage = checkpoint_hook.shutil.disk_usage
     monkeypatch.setattr(
         checkpoint_hook.shutil, 'disk_usage', lambda path: usage(path)._replace(free=100_000)
@@ -80,7 +80,9 @@ def test_no_room_is_said_before_the_first_iteration(tiny_config, monkeypatch):
     assert runner.iter == 0
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_the_first_iteration(tiny_config, tmp_path):
+def test_a_folder_that_is_not_writable_is_an_error_before_the_first_iteration(
+    tiny_config, tmp_path
+):
     (tmp_path / 'taken').write_text('')
     runner = kept(tiny_config('student'), out_dir=str(tmp_path / 'taken'))
     with pytest.raises(UserError, match=r'cannot write checkpoints into .*taken'):
@@ -88,7 +90,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_first_iteration(tiny
     assert runner.iter == 0
 
 
-def test_the_size_of_a_checkpoint_is_foretold(tiny_config):
+def test_checkpoint_bytes_estimates_the_size_of_a_checkpoint(tiny_config):
     cfg = tiny_config('student')
     cfg.custom_hooks = [dict(type='EMAHook')]
     runner = Runner.from_cfg(cfg)
@@ -113,7 +115,7 @@ class Signal(Hook):
 
 
 @pytest.mark.parametrize('at', ['before_train_iter', 'before_val_iter'])
-def test_sigterm_saves_the_weights_in_training_and_leaves(tiny_config, at):
+def test_sigterm_saves_the_weights_in_training_and_exits(tiny_config, at):
     cfg = tiny_config('student', **{'train_cfg.val_interval': 1})
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.5, update_buffers=True)]
     before = signal.getsignal(signal.SIGTERM)
@@ -126,7 +128,7 @@ def test_sigterm_saves_the_weights_in_training_and_leaves(tiny_config, at):
     assert Path(runner.work_dir, 'last_checkpoint').read_text() == str(path)
     saved = torch.load(path)
     assert saved['meta']['iter'] == (3 if at == 'before_train_iter' else 2)
-    # An EMA's checkpoint holds its own weights first, and those in training beside them.
+    # With an EMA, ``ema_state_dict`` of a checkpoint holds the weights in training.
     epoch = torch.load(Path(runner.work_dir, 'epoch_1.pth'))
     unchanged = all(
         torch.equal(value, epoch['ema_state_dict'][key])
@@ -136,7 +138,7 @@ def test_sigterm_saves_the_weights_in_training_and_leaves(tiny_config, at):
     signal.signal(signal.SIGTERM, before)
 
 
-def test_a_validation_that_sigterm_cut_is_done_after_resuming(tiny_config):
+def test_a_validation_interrupted_by_sigterm_runs_after_resuming(tiny_config):
     cfg = tiny_config('student', **{'train_cfg.val_interval': 2})
     runner = Runner.from_cfg(cfg)
     runner.register_hook(Signal('before_val_iter', 4))
@@ -150,7 +152,7 @@ def test_a_validation_that_sigterm_cut_is_done_after_resuming(tiny_config):
 
 
 class Forks(Hook):
-    """Starts a process amid training and ends it by SIGTERM, as a pool of processes does."""
+    """Starts a process during training and ends it by SIGTERM, as a pool of processes does."""
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
         if runner.iter:
@@ -166,7 +168,7 @@ class Forks(Hook):
         sleeper.kill()
 
 
-def test_sigterm_ends_a_process_that_training_has_forked(tiny_config):
+def test_sigterm_ends_a_forked_process_as_usual(tiny_config):
     runner = Runner.from_cfg(tiny_config('student', **{'train_cfg.max_epochs': 1}))
     hook = Forks()
     runner.register_hook(hook)

@@ -1,4 +1,4 @@
-"""The other methods' losses as transfers of the one distiller, through the real Runner."""
+"""Every loss is trained, logged and resumed as a transfer, and leaves the checkpoint alone."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def train(cfg, **changes) -> Runner:
     return runner
 
 
-def test_all_four_train_together_and_the_checkpoint_is_the_plain_students(
+def test_all_losses_train_together_and_the_checkpoint_is_the_plain_students(
     wider_teacher, tiny_config
 ):
     runner = train(wider_teacher(ALL))
@@ -111,7 +111,7 @@ def test_a_connector_is_trained_and_resumed(wider_teacher):
 
 
 @pytest.mark.parametrize('multiplier', [{}, dict(norm_decay_mult=0.0)])
-def test_the_optimizer_has_the_connector_and_the_student_has_it_not(wider_teacher, multiplier):
+def test_the_optimizer_has_the_connector_and_the_student_has_not(wider_teacher, multiplier):
     cfg = wider_teacher(CONNECTED)
     if multiplier:
         cfg.optim_wrapper.paramwise_cfg = multiplier
@@ -125,7 +125,7 @@ def test_the_optimizer_has_the_connector_and_the_student_has_it_not(wider_teache
 
 
 @pytest.mark.parametrize('update_buffers', [False, True])
-def test_a_connector_is_among_no_averaged_weights_either(wider_teacher, update_buffers):
+def test_a_moving_average_holds_no_connector(wider_teacher, update_buffers):
     cfg = wider_teacher(CONNECTED)
     cfg.custom_hooks.append(dict(type='EMAHook', update_buffers=update_buffers))
     runner = train(cfg)
@@ -144,7 +144,7 @@ def test_a_connector_casts_with_the_student_and_survives_the_conversion_of_batch
     assert 'trained_losses' not in converted.student._modules
 
 
-def test_a_student_with_a_connector_predicts_without_any_file_of_the_teachers(wider_teacher):
+def test_a_student_with_a_connector_predicts_without_a_file_of_the_teacher(wider_teacher):
     cfg = wider_teacher(CONNECTED)
     cfg.model.teacher = dict(config='no/such/teacher.py', checkpoint='no/such/file.pth')
     model = MODELS.build(cfg.model).eval()
@@ -155,7 +155,7 @@ def test_a_student_with_a_connector_predicts_without_any_file_of_the_teachers(wi
         model.init_weights()
 
 
-def test_kd_runs_the_teacher_to_its_box_head_on_the_students_regions_and_no_further(
+def test_kd_runs_the_box_head_of_the_teacher_on_the_regions_of_the_student(
     wider_teacher,
 ):
     cfg = wider_teacher([ALL[3]])
@@ -179,7 +179,7 @@ def test_kd_runs_the_teacher_to_its_box_head_on_the_students_regions_and_no_furt
     assert model.student.roi_head.bbox_head.fc_cls.weight.grad.abs().sum() > 0
 
 
-def test_one_stage_detectors_transfer_their_dense_class_scores(tiny_distiller):
+def test_one_stage_detectors_transfer_their_logits(tiny_distiller):
     cfg = tiny_distiller()
     cfg.model.student = dict(RETINA)
     cfg.model.teacher = dict(config=dict(RETINA), checkpoint='random')
@@ -189,14 +189,14 @@ def test_one_stage_detectors_transfer_their_dense_class_scores(tiny_distiller):
     assert runner.message_hub.get_scalar('train/grad_ratio_kd').current() > 0
 
 
-def test_a_teacher_with_other_classes_is_refused_in_one_line(wider_teacher):
+def test_kd_refuses_a_teacher_with_other_classes(wider_teacher):
     cfg = wider_teacher([ALL[3]])
     cfg.model.teacher.config.roi_head.bbox_head.num_classes = 7
     with pytest.raises(UserError, match='logits per region, the teacher 8: both need'):
         train(cfg)
 
 
-def test_kd_between_one_stage_and_two_stages_is_refused_in_one_line(tiny_distiller):
+def test_kd_refuses_a_one_stage_teacher_for_a_two_stage_student(tiny_distiller):
     cfg = tiny_distiller()
     cfg.model.teacher = dict(config=dict(RETINA), checkpoint='random')
     cfg.model.transfers = [dict(loss=dict(type='KDLoss'))]

@@ -1,4 +1,4 @@
-"""Every detector family of mmdet takes NST: its shipped config, made small, goes the whole way."""
+"""Every detector family of mmdet can be distilled with NST, from its config to a prediction."""
 
 import json
 import math
@@ -85,7 +85,7 @@ SEQUENCES = [
 
 @pytest.fixture(scope='module')
 def coco(shapes, tmp_path_factory) -> Path:
-    """The shapes' training images as COCO annotates them, their masks being their boxes."""
+    """The training images of the shapes with annotations as in COCO; each mask is a box."""
     images, annotations = [], []
     for i, file in enumerate(sorted(shapes.glob('VOC2007/Annotations/*.xml'))[:4]):
         tree = ElementTree.parse(file)
@@ -113,13 +113,13 @@ def coco(shapes, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder that is gone after the test: some detectors' checkpoints are large."""
+    """A folder that is removed after the test: the checkpoints of some detectors are large."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
 
 def small(name: str, coco: Path, images: Path) -> Config:
-    """A config of mmdet's, with small pictures, four classes and a narrow ResNet."""
+    """A config of mmdet with small images, four classes and a narrow ResNet."""
     cfg = load_config(f'mmdet::{name}')
     masks = _has_masks(cfg.model)
     _set(cfg.model, num_classes=4, num_queries=100, num=32, max_per_img=20)
@@ -146,7 +146,7 @@ def small(name: str, coco: Path, images: Path) -> Config:
     _set(test_pipeline, scale=(128, 128), size=(128, 128))
     loader = dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
     train_dataset = dict(dataset, pipeline=train_pipeline)
-    if cfg.train_dataloader.dataset.type == 'MultiImageMixDataset':  # what a hook of YOLOX's needs
+    if cfg.train_dataloader.dataset.type == 'MultiImageMixDataset':  # which a hook of YOLOX needs
         train_dataset['pipeline'] = train_pipeline[:2]
         train_dataset = dict(
             type='MultiImageMixDataset', dataset=train_dataset, pipeline=train_pipeline[2:]
@@ -180,7 +180,7 @@ def _without_downloads(part: object) -> None:
 
 
 def _set(part: object, **values) -> None:
-    """Give options other values, wherever in a config they are."""
+    """Set options wherever they are in a config."""
     if isinstance(part, dict):
         part.update({key: value for key, value in values.items() if part.get(key) is not None})
     for child in part.values() if isinstance(part, dict) else part:
@@ -188,8 +188,10 @@ def _set(part: object, **values) -> None:
             _set(child, **values)
 
 
-def whole_way(student: str, teacher: str, coco: Path, images: Path, folder: Path, pairs=()) -> None:
-    """Write the configs, add NST, train 2 iterations, and use what was trained without NST."""
+def distil_and_predict(
+    student: str, teacher: str, coco: Path, images: Path, folder: Path, pairs=()
+) -> None:
+    """Write the configs, add NST, train 2 iterations, and predict with the plain student."""
     for role, name in [('student', student), ('teacher', teacher)]:
         small(name, coco, images).dump(folder / f'{role}.py')
     torch.manual_seed(1)
@@ -231,22 +233,22 @@ def whole_way(student: str, teacher: str, coco: Path, images: Path, folder: Path
 
 @pytest.mark.parametrize('config', FAMILIES)
 def test_a_family_learns_from_its_own_kind(config, coco, shapes, folder):
-    whole_way(config, config, coco, shapes, folder)
+    distil_and_predict(config, config, coco, shapes, folder)
 
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 def test_a_family_learns_from_another(student, teacher, coco, shapes, folder):
-    whole_way(student, teacher, coco, shapes, folder)
+    distil_and_predict(student, teacher, coco, shapes, folder)
 
 
 @slow
 @pytest.mark.parametrize(('config', 'layer'), SEQUENCES)
-def test_a_transformers_sequence_is_learnt(config, layer, coco, shapes, folder):
-    whole_way(config, config, coco, shapes, folder, [(layer, layer)])
+def test_a_student_learns_the_sequence_of_a_transformer(config, layer, coco, shapes, folder):
+    distil_and_predict(config, config, coco, shapes, folder, [(layer, layer)])
 
 
 def knowledge_transfer(config: str, coco: Path, images: Path, folder: Path) -> Runner:
-    """Train a detector for an iteration by the class scores of a random one of its own kind."""
+    """Train a detector with KDLoss and an untrained teacher of the same config."""
     cfg = small(config, coco, images)
     _without_downloads(cfg.model)
     cfg.model = dict(
@@ -280,7 +282,7 @@ def knowledge_transfer(config: str, coco: Path, images: Path, folder: Path) -> R
     ],
     ids=lambda config: config.split('/')[0],
 )
-def test_class_scores_are_learnt(config, coco, shapes, folder):
+def test_a_family_learns_the_logits_of_its_own_kind(config, coco, shapes, folder):
     runner = knowledge_transfer(config, coco, shapes, folder)
     losses = runner.message_hub.get_scalar('train/loss_kd').data[0]
     assert len(losses) == 2
@@ -299,6 +301,6 @@ def test_class_scores_are_learnt(config, coco, shapes, folder):
     ],
     ids=lambda config: config.split('/')[0],
 )
-def test_class_scores_that_cannot_be_softened_are_refused(config, coco, shapes, folder):
+def test_kd_refuses_a_family_without_suitable_logits(config, coco, shapes, folder):
     with pytest.raises(UserError, match=r'^KDLoss[^\n]*$'):
         knowledge_transfer(config, coco, shapes, folder)

@@ -1,4 +1,4 @@
-"""A plain detector's training stops before a broken checkpoint is written."""
+"""FiniteLossHook keeps NaN and infinite values out of the weights and the checkpoints."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_diverged_training_stops_and_saves_nothing(tiny_config):
     assert not list(Path(cfg.work_dir).glob('*.pth'))
 
 
-def test_weights_that_are_no_numbers_are_not_saved_over_good_ones(tiny_config):
+def test_nan_weights_are_not_saved(tiny_config):
     runner = Runner.from_cfg(tiny_config('student'))
 
     class Spoil(Hook):
@@ -42,7 +42,7 @@ class SpoilGradient(Hook):
     """Makes one gradient of the second iteration NaN."""
 
     def before_train(self, runner):
-        parameter = next(one for one in runner.model.parameters() if one.requires_grad)
+        parameter = next(p for p in runner.model.parameters() if p.requires_grad)
         parameter.register_hook(
             lambda grad: grad * float('nan') if runner.iter == self.iteration else grad
         )
@@ -51,9 +51,7 @@ class SpoilGradient(Hook):
 
 
 @pytest.mark.parametrize('name', ['student', 'nst_student'])
-def test_a_gradient_that_is_no_number_stops_and_reaches_no_weight(
-    tiny_config, tiny_distiller, name
-):
+def test_a_nan_gradient_stops_the_training_and_changes_no_weight(tiny_config, tiny_distiller, name):
     cfg = tiny_config(name) if name == 'student' else tiny_distiller()
     runner = Runner.from_cfg(cfg)
     runner.register_hook(SpoilGradient())
@@ -62,7 +60,7 @@ def test_a_gradient_that_is_no_number_stops_and_reaches_no_weight(
     assert all(value.isfinite().all() for value in runner.model.parameters())
 
 
-def test_a_bounded_number_of_iterations_may_be_skipped(tiny_config):
+def test_max_skips_iterations_are_skipped(tiny_config):
     cfg = tiny_config('student')
     cfg.custom_hooks = [dict(type='FiniteLossHook', max_skips=1)]
     runner = Runner.from_cfg(cfg)
@@ -72,7 +70,7 @@ def test_a_bounded_number_of_iterations_may_be_skipped(tiny_config):
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
 
 
-def test_the_skip_after_the_last_allowed_one_stops(tiny_config):
+def test_one_more_than_max_skips_stops_the_training(tiny_config):
     cfg = tiny_config('student')
     cfg.custom_hooks = [dict(type='FiniteLossHook', max_skips=1)]
     runner = Runner.from_cfg(cfg)
@@ -84,7 +82,7 @@ def test_the_skip_after_the_last_allowed_one_stops(tiny_config):
         runner.train()
 
 
-# Under GradScaler, whose own way of finding the scale is to leave out steps.
+# With GradScaler, which skips steps while it searches for a scale.
 
 
 def mixed_precision(cfg, scale: float | dict) -> Runner:
@@ -92,26 +90,24 @@ def mixed_precision(cfg, scale: float | dict) -> Runner:
     return Runner.from_cfg(cfg)
 
 
-def test_a_step_that_the_grad_scaler_leaves_out_is_no_fault(tiny_distiller, amp_on_cpu):
+def test_a_step_that_grad_scaler_skips_is_no_error(tiny_distiller, amp_on_cpu):
     runner = mixed_precision(tiny_distiller(), dict(init_scale=64.0))
     runner.register_hook(SpoilGradient())
     runner.train()
     assert runner.iter == 4
     assert runner.optim_wrapper.loss_scaler.get_scale() == 32
-    steps = {int(one['step']) for one in runner.optim_wrapper.optimizer.state.values()}
+    steps = {int(state['step']) for state in runner.optim_wrapper.optimizer.state.values()}
     assert steps == {3}
     assert runner.message_hub.runtime_info.get('skipped_iterations') is None
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
 
 
 @pytest.mark.parametrize('max_skips', [0, 1])
-def test_a_loss_that_is_no_number_stops_or_skips_under_the_grad_scaler_too(
-    tiny_distiller, amp_on_cpu, max_skips
-):
+def test_a_nan_loss_stops_or_is_skipped_with_grad_scaler_too(tiny_distiller, amp_on_cpu, max_skips):
     cfg = tiny_distiller()
     cfg.custom_hooks = [dict(type='FiniteLossHook', max_skips=max_skips)]
     runner = mixed_precision(cfg, dict(init_scale=64.0))
-    runner.register_hook(SpoilMap())
+    runner.register_hook(SpoilFeatureMap())
     if max_skips == 0:
         with pytest.raises(UserError, match=r'loss not finite at iteration 2: .*inception_4b'):
             runner.train()
@@ -122,8 +118,8 @@ def test_a_loss_that_is_no_number_stops_or_skips_under_the_grad_scaler_too(
     assert all(value.isfinite().all() for value in runner.model.parameters())
 
 
-class SpoilMap(Hook):
-    """Makes the tapped map of the second iteration overflow, as fp16 may."""
+class SpoilFeatureMap(Hook):
+    """Makes the tapped feature map of the second iteration infinite, as fp16 may."""
 
     def before_train(self, runner):
         runner.model.backbone.inception_4b.register_forward_pre_hook(
@@ -139,7 +135,7 @@ class SpoilEachGradient(SpoilGradient):
 
 
 @pytest.mark.parametrize('scale', [64.0, dict(init_scale=64.0)], ids=['fixed', 'dynamic'])
-def test_a_scaler_that_leaves_out_every_step_stops_the_training(
+def test_a_grad_scaler_that_skips_every_step_stops_the_training(
     tiny_config, amp_on_cpu, monkeypatch, scale
 ):
     monkeypatch.setattr(finite_loss_hook, 'MAX_SCALER_SKIPS', 3)

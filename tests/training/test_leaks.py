@@ -1,4 +1,4 @@
-"""A distillation takes no more of anything the longer it goes on."""
+"""A long distillation holds no more memory, files, threads or hooks than a short one."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class OneLayer(nn.Module):
-    """The smallest backbone of stride 16, for the steps are many."""
+    """The smallest backbone of stride 16, because there are many steps."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class OneLayer(nn.Module):
 
 
 def held(runner: Runner) -> dict[str, int]:
-    """What this process holds: memory in KiB, and numbers of everything else."""
+    """Measure what this process holds: memory in KiB, and counts of the rest."""
     gc.collect()
     model, optimizer = runner.model, runner.optim_wrapper.optimizer
     owners = [model, *model.student.modules(), *model.teacher.detector.modules()]
@@ -46,7 +46,7 @@ def held(runner: Runner) -> dict[str, int]:
 
 
 class Hold(Hook):
-    """Keeps what is held after each epoch."""
+    """Measures after each epoch what the process holds."""
 
     priority = 'LOWEST'
 

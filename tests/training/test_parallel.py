@@ -1,4 +1,4 @@
-"""One training spread over processes, as ``tools/dist_train.sh`` starts them, on CPUs."""
+"""A distributed training on CPUs, started by ``tools/dist_train.sh``."""
 
 import importlib
 import os
@@ -20,7 +20,7 @@ TRANSFERS = [
     dict(layer=LAYER, loss=dict(type='FitNetLoss', loss_weight=1.0)),
     dict(loss=dict(type='KDLoss', loss_weight=0.5)),
 ]
-# What the log of each process knows of its own images, for the test to take the mean of.
+# Saves the losses of each process, of which the test takes the mean.
 KEEP_LOSSES = """
 import torch
 from mmengine.hooks import Hook
@@ -38,7 +38,7 @@ class KeepLosses(Hook):
         weights = {key: value.detach().clone() for key, value in losses.items()}
         torch.save((history, weights), f'{runner.work_dir}/losses_{runner.rank}.pt')
 """
-# torch's synchronised batch norm wants GPUs: what it does, for CPUs.
+# A synchronised batch norm for CPUs; that of torch needs GPUs.
 SYNCHRONISE = """
 import torch
 from mmengine.registry import MODELS
@@ -63,7 +63,7 @@ class SynchronisedOnCPUs(torch.nn.BatchNorm2d):
 """
 
 
-def started_by(
+def run_script(
     python: str, script: str, *arguments: object, **environment: str
 ) -> subprocess.CompletedProcess:
     """Run one of the shell tools."""
@@ -77,7 +77,7 @@ def started_by(
 
 
 def results(work_dir: Path) -> tuple[dict, dict, dict]:
-    """The weights, the trained losses' weights, and each loss's mean over the processes."""
+    """Read the weights, those of the trained losses, and the mean of each loss over processes."""
     weights = torch.load(work_dir / 'epoch_2.pth', weights_only=True)['state_dict']
     kept = [torch.load(file) for file in work_dir.glob('losses_*.pt')]
     losses = {
@@ -96,7 +96,7 @@ def results(work_dir: Path) -> tuple[dict, dict, dict]:
         pytest.param('one', True, id='synchronised batch norms', marks=pytest.mark.slow),
     ],
 )
-def test_two_processes_train_as_one_does_with_the_whole_batch(
+def test_two_processes_train_as_one_process_with_the_complete_batch(
     tiny_distiller,
     dense_detector,
     sample_everything,
@@ -123,11 +123,11 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
     cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
     cfg.custom_hooks.append(dict(type='KeepLosses'))
     cfg.train_dataloader.sampler.shuffle = False
-    cfg.train_dataloader.dataset.pipeline[2].prob = 0.0  # flips are each process's own chance
+    cfg.train_dataloader.dataset.pipeline[2].prob = 0.0  # each process draws its own flips
     cfg.optim_wrapper = dict(
         type='OptimWrapper',
         optimizer=dict(type='SGD', lr=0.02, momentum=0.9),
-        clip_grad=dict(max_norm=1.0),  # nothing tames the activations of untrained frozen norms
+        clip_grad=dict(max_norm=1.0),  # untrained frozen norms let activations grow
     )
     cfg.param_scheduler = []
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -137,7 +137,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
     Runner.from_cfg(cfg).train()
     path = f'{ROOT}:{tmp_path}'
     options = ['--work-dir', tmp_path / 'two', '--cfg-options', 'train_dataloader.batch_size=2']
-    run = started_by(
+    run = run_script(
         warm_python,
         'dist_train.sh',
         tmp_path / 'config.py',
@@ -159,20 +159,20 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
 
 
 @pytest.mark.parametrize('arguments', [['config.py'], ['config.py', 'two'], ['config.py', '0']])
-def test_a_number_of_gpus_has_to_be_given(arguments):
-    run = started_by(sys.executable, 'dist_train.sh', *arguments)
+def test_dist_train_needs_a_number_of_gpus(arguments):
+    run = run_script(sys.executable, 'dist_train.sh', *arguments)
     assert run.returncode == 2
     assert run.stderr.startswith('usage: ') and run.stderr.count('\n') == 1
 
 
-def test_slurm_is_asked_for_one_process_a_gpu(tmp_path):
+def test_slurm_train_asks_for_one_process_per_gpu(tmp_path):
     (tmp_path / 'srun').write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / 'srun').chmod(0o755)
     path = f'{tmp_path}:{os.environ["PATH"]}'
     arguments = ['gpus', 'nst', 'config.py', '--work-dir', 'run']
-    start = partial(started_by, sys.executable, 'slurm_train.sh', *arguments, PATH=path)
-    said = start(GPUS='64', SRUN_ARGS='-t 9').stdout
+    start = partial(run_script, sys.executable, 'slurm_train.sh', *arguments, PATH=path)
+    output = start(GPUS='64', SRUN_ARGS='-t 9').stdout
     for option in ('--ntasks=64 ', '--ntasks-per-node=8 ', '--gres=gpu:8 ', ' -t 9 '):
-        assert option in said
-    assert said.rstrip().endswith('tools/train.py config.py --launcher slurm --work-dir run')
+        assert option in output
+    assert output.rstrip().endswith('tools/train.py config.py --launcher slurm --work-dir run')
     assert '--gres=gpu:4 ' in start(GPUS='4').stdout

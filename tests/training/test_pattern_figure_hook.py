@@ -1,4 +1,4 @@
-"""What a training shows of itself: figures and curves through mmengine's visualisers."""
+"""PatternFigureHook draws figures, and the visualizers show them beside the losses."""
 
 import json
 from pathlib import Path
@@ -29,14 +29,14 @@ def train(tiny_distiller, tmp_path):
     return run
 
 
-def test_a_figure_comes_every_so_many_epochs_and_the_training_is_the_same_without(train):
+def test_a_figure_is_drawn_at_the_interval_and_changes_no_training(train):
     shown = train('shown', dict(type='PatternFigureHook', interval=2))
     plain = train('plain')
     pictures = sorted(Path(shown.work_dir).glob('*/vis_data/vis_image/*.png'))
-    assert [one.name for one in pictures] == ['patterns_backbone.inception_4b_2.png']
+    assert [picture.name for picture in pictures] == ['patterns_backbone.inception_4b_2.png']
     assert Image.open(pictures[0]).width > 800
-    own, other = shown.model.state_dict(), plain.model.state_dict()
-    assert all(torch.equal(own[key], other[key]) for key in other)
+    for key, value in plain.model.state_dict().items():
+        assert torch.equal(shown.model.state_dict()[key], value), key
 
 
 def test_local_and_tensorboard_show_losses_mmd2_gradient_ratios_and_the_figure(train):
@@ -53,15 +53,17 @@ def test_local_and_tensorboard_show_losses_mmd2_gradient_ratios_and_the_figure(t
     names = {f'loss_nst_{TRANSFER}', f'mmd2_{TRANSFER}', f'grad_ratio_{TRANSFER}', 'loss'}
     (folder,) = Path(runner.work_dir).glob('*/vis_data')
     lines = [json.loads(line) for line in (folder / 'scalars.json').read_text().splitlines()]
-    assert all(names <= set(line) for line in lines)
+    assert lines
+    for line in lines:
+        assert names <= set(line)
     events = accumulator.EventAccumulator(str(folder))
     events.Reload()
     assert names <= set(events.Tags()['scalars'])
     assert events.Tags()['images'] == ['patterns_backbone.inception_4b']
-    assert [one.step for one in events.Images('patterns_backbone.inception_4b')] == [2, 4]
+    assert [image.step for image in events.Images('patterns_backbone.inception_4b')] == [2, 4]
 
 
-def test_wandb_shows_them_too_without_a_network(train, monkeypatch):
+def test_wandb_shows_losses_and_the_figure_without_a_network(train, monkeypatch):
     pytest.importorskip('wandb', reason='no WandB')
     monkeypatch.setenv('WANDB_MODE', 'offline')
     monkeypatch.setenv('WANDB_SILENT', 'true')
@@ -84,7 +86,7 @@ def test_wandb_shows_them_too_without_a_network(train, monkeypatch):
     assert Image.open(picture).width > 800
 
 
-def test_a_plain_detector_has_no_patterns_to_show(tiny_config):
+def test_a_plain_detector_has_no_patterns_to_draw(tiny_config):
     cfg = tiny_config('student')
     cfg.custom_hooks = [dict(type='PatternFigureHook')]
     runner = Runner.from_cfg(cfg)
@@ -92,6 +94,6 @@ def test_a_plain_detector_has_no_patterns_to_show(tiny_config):
         runner.call_hook('before_train')
 
 
-def test_an_image_that_is_not_there_ends_the_training_before_it_begins(train):
+def test_a_missing_image_is_an_error_before_training(train):
     with pytest.raises(UserError, match=r'there is no image .*gone\.jpg'):
         train('gone', dict(type='PatternFigureHook', image='gone.jpg'))

@@ -1,4 +1,4 @@
-"""A training that was cut and resumed ends with the weights of the one that was not."""
+"""A training that is interrupted and resumed ends with the weights of an uninterrupted one."""
 
 import random
 from copy import deepcopy
@@ -13,12 +13,12 @@ from mmengine.runner import Runner
 EMA = dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.1, update_buffers=True)
 
 
-class Cut(Exception):
+class Interrupted(Exception):
     pass
 
 
-class CutAfter(Hook):
-    """Ends a training in the middle of things."""
+class InterruptAfter(Hook):
+    """Interrupts a training after an iteration."""
 
     priority = 'LOWEST'
 
@@ -27,11 +27,11 @@ class CutAfter(Hook):
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
         if runner.iter + 1 == self.iteration:
-            raise Cut
+            raise Interrupted
 
 
-def train(cfg, name: str, cut_after: int | None = None, resume: bool = False) -> Path:
-    """Train in this process, whose generators know nothing of an earlier training's."""
+def train(cfg, name: str, interrupt_after: int | None = None, resume: bool = False) -> Path:
+    """Train with generators in a state that no other training left."""
     random.seed(name)
     np.random.seed(len(name))
     torch.manual_seed(len(name))
@@ -40,47 +40,47 @@ def train(cfg, name: str, cut_after: int | None = None, resume: bool = False) ->
     cfg.experiment_name = cfg.work_dir + name.replace('/', '_')
     cfg.resume = resume
     runner = Runner.from_cfg(cfg)
-    if cut_after is not None:
-        runner.register_hook(CutAfter(cut_after))
-        with pytest.raises(Cut):
+    if interrupt_after is not None:
+        runner.register_hook(InterruptAfter(interrupt_after))
+        with pytest.raises(Interrupted):
             runner.train()
     else:
         runner.train()
     return Path((Path(cfg.work_dir) / 'last_checkpoint').read_text())
 
 
-def same(one: object, other: object, where: str = '') -> None:
+def assert_equal(value: object, expected: object, where: str = '') -> None:
     """Check that two checkpoints hold the same training, bit for bit."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            same(one[key], other[key], f'{where}.{key}')
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), where
-        for i, (left, right) in enumerate(zip(one, other)):
-            same(left, right, f'{where}[{i}]')
+    if isinstance(value, torch.Tensor):
+        assert torch.equal(value, expected), where
+    elif isinstance(value, dict):
+        assert value.keys() == expected.keys(), where
+        for key in value:
+            assert_equal(value[key], expected[key], f'{where}.{key}')
+    elif isinstance(value, (list, tuple)):
+        assert len(value) == len(expected), where
+        for i, (left, right) in enumerate(zip(value, expected)):
+            assert_equal(left, right, f'{where}[{i}]')
     else:
-        assert one == other, where
+        assert value == expected, where
 
 
-def check_same_training(one: Path, other: Path) -> None:
-    left, right = torch.load(one), torch.load(other)
+def check_same_training(checkpoint: Path, expected: Path) -> None:
+    left, right = torch.load(checkpoint), torch.load(expected)
     for part in ('state_dict', 'optimizer', 'param_schedulers', 'ema_state_dict', 'gradients'):
-        same(left.get(part, {}), right.get(part, {}), part)
+        assert_equal(left.get(part, {}), right.get(part, {}), part)
     assert left['meta']['iter'] == right['meta']['iter']
 
 
-def check_cut_is_healed(cfg, cut_after: int) -> None:
-    whole = train(cfg, 'whole')
-    train(cfg, 'cut/first', cut_after)
-    check_same_training(whole, train(cfg, 'cut/second', resume=True))
+def check_resumed_training(cfg, interrupt_after: int) -> None:
+    uninterrupted = train(cfg, 'uninterrupted')
+    train(cfg, 'resumed/first', interrupt_after)
+    check_same_training(uninterrupted, train(cfg, 'resumed/second', resume=True))
 
 
 @pytest.fixture
-def every_random_part(tiny_distiller):
-    """A distillation that draws in the pipeline, in the step and in the validation, with an EMA."""
+def with_all_randomness(tiny_distiller):
+    """A distillation with random numbers in pipeline, iteration and validation, and an EMA."""
 
     def load(**changes):
         cfg = tiny_distiller(**{'train_cfg.val_interval': 1, 'train_cfg.max_epochs': 3})
@@ -100,7 +100,7 @@ BY_ITERATION = {'default_hooks.checkpoint.by_epoch': False}
 
 
 @pytest.mark.parametrize(
-    ('changes', 'cut_after'),
+    ('changes', 'interrupt_after'),
     [
         pytest.param({}, 6, id='in the second epoch', marks=pytest.mark.slow),
         pytest.param({**BY_ITERATION, 'default_hooks.checkpoint.interval': 3}, 7, id='mid-epoch'),
@@ -132,19 +132,21 @@ BY_ITERATION = {'default_hooks.checkpoint.by_epoch': False}
         ),
     ],
 )
-def test_by_epochs_a_cut_training_resumes_exactly(every_random_part, changes, cut_after):
-    check_cut_is_healed(every_random_part(**changes), cut_after)
+def test_a_training_by_epochs_resumes_bit_for_bit(with_all_randomness, changes, interrupt_after):
+    check_resumed_training(with_all_randomness(**changes), interrupt_after)
 
 
 @pytest.mark.parametrize(
     'sampler', ['InfiniteSampler', pytest.param('DefaultSampler', marks=pytest.mark.slow)]
 )
-def test_by_iterations_a_cut_training_resumes_exactly(every_random_part, sampler, monkeypatch):
-    monkeypatch.setattr('time.sleep', lambda seconds: None)  # mmengine's, at the data's end
-    cfg = every_random_part(**BY_ITERATION)
+def test_a_training_by_iterations_resumes_bit_for_bit(with_all_randomness, sampler, monkeypatch):
+    monkeypatch.setattr(
+        'time.sleep', lambda seconds: None
+    )  # mmengine sleeps at the end of the data
+    cfg = with_all_randomness(**BY_ITERATION)
     cfg.train_dataloader.sampler = dict(type=sampler, shuffle=True)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=9, val_interval=2)
     cfg.param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8)]
     cfg.default_hooks.checkpoint.interval = 2
     cfg.log_processor = dict(type='LogProcessor', by_epoch=False)
-    check_cut_is_healed(cfg, 5)
+    check_resumed_training(cfg, 5)

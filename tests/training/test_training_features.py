@@ -1,4 +1,4 @@
-"""What can be done to any training is done to a distillation: its weights end where they would."""
+"""Accumulation, clipping, checkpointing, freezing, precision: a distillation stays the same."""
 
 import copy
 from collections.abc import Callable
@@ -26,7 +26,7 @@ SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9
 
 
 def transfers(layer: str = LAYER) -> list[dict]:
-    """Every loss that reads maps, one that learns itself included."""
+    """Every loss of feature maps, one with parameters included."""
     tapped = [dict(student_layer=layer, teacher_layer=LAYER) for _ in range(3)]
     tapped[2]['teacher_layer'] = (
         'backbone.inception_3b'  # of other channels, so there is a connector
@@ -67,7 +67,7 @@ def one_stage(dense_detector) -> Callable[..., dict]:
 
 @pytest.fixture
 def two_stage(tiny_distiller, sample_everything) -> dict:
-    """A distiller of Faster R-CNN, whose losses are means over the images."""
+    """A distiller of Faster R-CNN whose losses are means over the images."""
     model = tiny_distiller().model
     sample_everything(model.student)
     model.transfers = [*transfers(), dict(loss=dict(type='KDLoss', loss_weight=0.5))]
@@ -83,7 +83,7 @@ def built(model: dict) -> nn.Module:
 
 
 def train(distiller: nn.Module, batches: list[dict], wrapper: dict = SGD) -> dict[str, Tensor]:
-    """Train on some batches, and give all that learns, and the total loss of each batch."""
+    """Train on batches; give the parameters, and the total loss of each batch."""
     optim_wrapper = build_optim_wrapper(distiller, copy.deepcopy(wrapper))
     optim_wrapper.initialize_count_status(distiller, 0, len(batches))
     losses = [
@@ -105,11 +105,11 @@ def check_close(one: dict[str, Tensor], other: dict[str, Tensor], **tolerances) 
 
 
 def moved(start: dict[str, Tensor], end: dict[str, Tensor]) -> Tensor:
-    """How the weights changed, as one vector."""
+    """The change of the weights as one vector."""
     return torch.cat([(end[name] - value).flatten() for name, value in start.items()])
 
 
-# Activation checkpointing: the backward pass runs the stages once more, the tapped module included.
+# Activation checkpointing: the backward pass runs the stages again, the tapped module included.
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def moved(start: dict[str, Tensor], end: dict[str, Tensor]) -> Tensor:
         ('backbone.layer3.0.conv2', False),
     ],
 )
-def test_checkpointed_stages_learn_what_others_do(
+def test_activation_checkpointing_does_not_change_the_training(
     one_stage, batches, monkeypatch, layer, reentrant
 ):
     monkeypatch.setattr(resnet.cp, 'checkpoint', partial(checkpoint, use_reentrant=reentrant))
@@ -137,14 +137,14 @@ def test_checkpointed_stages_learn_what_others_do(
 
 
 @pytest.mark.filterwarnings('ignore:.*use_reentrant')
-def test_a_tap_inside_of_what_mmdet_checkpoints_is_an_error_and_not_a_waste(one_stage, batches):
+def test_a_tap_inside_reentrant_checkpointing_is_an_error(one_stage, batches):
     distiller = built(one_stage(dict(RESNET, with_cp=True), 'backbone.layer3.0.conv2'))
     with pytest.raises(UserError, match='has no effect: .*conv2.* reentrant activation check'):
         train(distiller, batches)
 
 
 @pytest.mark.filterwarnings('ignore:.*use_reentrant')
-def test_mmengines_checkpointing_of_a_tapped_layer_learns_what_others_do(one_stage, batches):
+def test_activation_checkpointing_of_mmengine_does_not_change_the_training(one_stage, batches):
     ends = []
     for layers in ([], [LAYER]):
         distiller = built(one_stage(INCEPTION))
@@ -153,10 +153,10 @@ def test_mmengines_checkpointing_of_a_tapped_layer_learns_what_others_do(one_sta
     check_close(*ends, rtol=1e-5, atol=1e-6)
 
 
-# Gradients: accumulated, clipped, stopped.
+# Gradients: accumulation, clipping, frozen stages.
 
 
-def test_two_accumulated_halves_learn_what_the_whole_batch_does(two_stage, batches):
+def test_accumulating_two_half_batches_trains_as_the_complete_batch(two_stage, batches):
     def joined(*parts: dict) -> dict:
         return {key: [one for part in parts for one in part[key]] for key in parts[0]}
 
@@ -169,7 +169,7 @@ def test_two_accumulated_halves_learn_what_the_whole_batch_does(two_stage, batch
     check_close(ends[0], {**ends[1], 'losses': means}, rtol=1e-4, atol=1e-5)
 
 
-def test_clipping_scales_the_gradient_of_all_that_learns(two_stage, batches):
+def test_clipping_scales_the_gradient_of_every_parameter(two_stage, batches):
     plain = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1.0))
     steps = []
     for most in (None, 0.5):
@@ -181,7 +181,7 @@ def test_clipping_scales_the_gradient_of_all_that_learns(two_stage, batches):
     torch.testing.assert_close(steps[1], steps[0] * 0.5 / steps[0].norm(), rtol=1e-3, atol=1e-6)
 
 
-def test_frozen_stages_stay_and_the_others_learn_what_they_would(one_stage, batches):
+def test_frozen_stages_stay_and_do_not_change_the_others(one_stage, batches):
     ends = []
     for stages in (-1, 2):
         distiller = built(one_stage(dict(INCEPTION, frozen_stages=stages)))
@@ -195,7 +195,7 @@ def test_frozen_stages_stay_and_the_others_learn_what_they_would(one_stage, batc
 # Batch norms and precision.
 
 
-def test_synchronised_batch_norms_learn_what_batch_norms_do(one_stage, batches):
+def test_synchronised_batch_norms_train_as_batch_norms(one_stage, batches):
     ends = []
     for synchronised in (False, True):
         distiller = built(one_stage(dict(INCEPTION, norm_eval=False)))
@@ -213,7 +213,7 @@ def test_synchronised_batch_norms_learn_what_batch_norms_do(one_stage, batches):
 
 
 @pytest.mark.parametrize(('dtype', 'tolerance'), [('bfloat16', 0.3), ('float16', 0.15)])
-def test_mixed_precision_learns_what_full_precision_does(
+def test_mixed_precision_trains_nearly_as_full_precision(
     one_stage, batches, amp_on_cpu, dtype, tolerance
 ):
     ends, steps = [], []

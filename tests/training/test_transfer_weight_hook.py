@@ -1,4 +1,4 @@
-"""A schedule of the transfers' weights, through mmengine's real Runner."""
+"""TransferWeightHook schedules the weights of transfers in a training."""
 
 import math
 
@@ -16,14 +16,14 @@ def scheduled(cfg, **options):
 
 def train(cfg):
     cfg.train_cfg.val_interval = 100
-    cfg.experiment_name = cfg.work_dir  # by which mmengine keeps what was logged
+    cfg.experiment_name = cfg.work_dir  # mmengine keeps logged values by this name
     runner = Runner.from_cfg(cfg)
     runner.train()  # 2 epochs of 2 iterations
     return runner
 
 
 def logged(runner, key='weight', layer='backbone_inception_4b'):
-    """What the log's source says of the iterations, one after the other."""
+    """The logged values of the iterations in their order."""
     return runner.message_hub.get_scalar(f'train/{key}_{layer}').data[0].tolist()
 
 
@@ -33,7 +33,7 @@ def test_the_weight_follows_the_iterations_and_is_logged(tiny_distiller):
     assert runner.model.transfers[0].loss.loss_weight == 50
 
 
-def test_by_epoch_a_resumed_training_goes_on_with_the_same_weights(tiny_distiller):
+def test_a_resumed_training_continues_the_schedule_by_epoch(tiny_distiller):
     options = dict(by_epoch=True, warmup=1, decay=(1, 2))
     whole = scheduled(tiny_distiller(), **options)
     assert logged(train(whole)) == [0, 25, 50, 25]
@@ -43,7 +43,7 @@ def test_by_epoch_a_resumed_training_goes_on_with_the_same_weights(tiny_distille
     assert logged(train(rest)) == [0, 25, 50, 25]  # the first two are the checkpoint's
 
 
-def test_the_teacher_runs_while_a_weight_is_above_zero_and_no_longer(tiny_distiller, monkeypatch):
+def test_the_teacher_runs_only_while_a_weight_is_above_zero(tiny_distiller, monkeypatch):
     calls = []
     teach = Teacher.__call__
     monkeypatch.setattr(
@@ -52,12 +52,12 @@ def test_the_teacher_runs_while_a_weight_is_above_zero_and_no_longer(tiny_distil
     runner = train(scheduled(tiny_distiller(**{'model.monitor_interval': 1}), warmup=1, stop=3))
     assert len(calls) == 2
     assert [loss > 0 for loss in logged(runner, 'loss_nst')] == [False, True, True, False]
-    # The log shows the latest reading: none of before the stop may stand there for good.
+    # The log shows the latest value: no value from before the stop may remain.
     assert [ratio > 0 for ratio in logged(runner, 'grad_ratio')] == [False, True, True, False]
     assert [math.isnan(mmd2) for mmd2 in logged(runner, 'mmd2')] == [True, False, False, True]
 
 
-def test_each_transfer_can_have_a_schedule_of_its_own(tiny_distiller):
+def test_each_transfer_can_have_its_own_schedule(tiny_distiller):
     cfg = tiny_distiller()
     cfg.model.transfers = [
         dict(layer=f'backbone.inception_{block}', loss=dict(type='NSTLoss', loss_weight=10.0))
@@ -85,7 +85,7 @@ def test_two_schedules_of_one_transfer_are_an_error(tiny_distiller):
         train(cfg)
 
 
-def test_a_plain_detector_has_nothing_to_schedule(tiny_config):
+def test_a_plain_detector_has_no_transfer_to_schedule(tiny_config):
     cfg = scheduled(tiny_config('student'), stop=2)
     with pytest.raises(UserError, match='the model is a FasterRCNN: take the hook out'):
         train(cfg)

@@ -1,4 +1,4 @@
-"""The teacher sees what its own preprocessor would have shown it."""
+"""TeacherPreprocess gives the batch that the preprocessor of the teacher would have made."""
 
 import pytest
 import torch
@@ -25,26 +25,26 @@ def data():
 @pytest.mark.parametrize('student', [BGR, RGB, RAW])
 @pytest.mark.parametrize('teacher', [BGR, RGB, RAW, dict(RGB, pad_value=7)])
 @pytest.mark.parametrize('divisors', [(1, 32), (16, 16), (32, 1)])
-def test_it_is_the_teachers_own_preprocessing(student, teacher, divisors):
+def test_teacher_preprocess_equals_the_preprocessor_of_the_teacher(student, teacher, divisors):
     student = DetDataPreprocessor(**student, pad_size_divisor=divisors[0])
     teacher = DetDataPreprocessor(**teacher, pad_size_divisor=divisors[1])
     batch = student(data(), training=True)
-    seen, samples = TeacherPreprocess(student, teacher)(batch['inputs'], batch['data_samples'])
+    inputs, samples = TeacherPreprocess(student, teacher)(batch['inputs'], batch['data_samples'])
     expected = teacher(data(), training=True)['inputs']
     h, w = expected.shape[2:]
-    torch.testing.assert_close(seen[:, :, :h, :w], expected, rtol=1e-5, atol=1e-4)
-    assert all(size % divisors[1] == 0 for size in seen.shape[2:])
-    assert samples[0].batch_input_shape == tuple(seen.shape[2:])
+    torch.testing.assert_close(inputs[:, :, :h, :w], expected, rtol=1e-5, atol=1e-4)
+    assert all(size % divisors[1] == 0 for size in inputs.shape[2:])
+    assert samples[0].batch_input_shape == tuple(inputs.shape[2:])
 
 
-def test_where_both_agree_the_students_batch_is_used_as_it_is():
-    one, other = DetDataPreprocessor(**BGR), DetDataPreprocessor(**BGR)
-    batch = one(data(), training=True)
-    seen, _ = TeacherPreprocess(one, other)(batch['inputs'], batch['data_samples'])
-    assert seen is batch['inputs']
+def test_teacher_preprocess_returns_the_batch_itself_if_both_agree():
+    first, second = DetDataPreprocessor(**BGR), DetDataPreprocessor(**BGR)
+    batch = first(data(), training=True)
+    inputs, _ = TeacherPreprocess(first, second)(batch['inputs'], batch['data_samples'])
+    assert inputs is batch['inputs']
 
 
-def test_the_students_samples_and_batch_are_left_alone():
+def test_teacher_preprocess_does_not_change_batch_or_samples_of_the_student():
     student = DetDataPreprocessor(**BGR)
     teacher = DetDataPreprocessor(**RGB, pad_size_divisor=64)
     batch = student(data(), training=True)
@@ -54,11 +54,11 @@ def test_the_students_samples_and_batch_are_left_alone():
     assert batch['data_samples'][0].batch_input_shape == (40, 52)
 
 
-def test_autocast_does_not_coarsen_the_colours():
+def test_teacher_preprocess_keeps_float32_colours_under_autocast():
     student, teacher = DetDataPreprocessor(**BGR), DetDataPreprocessor(**RGB)
     batch = student(data(), training=True)
     view = TeacherPreprocess(student, teacher)
     expected, _ = view(batch['inputs'], batch['data_samples'])
     with torch.autocast('cpu', torch.bfloat16):
-        seen, _ = view(batch['inputs'], batch['data_samples'])
-    assert torch.equal(seen, expected)
+        inputs, _ = view(batch['inputs'], batch['data_samples'])
+    assert torch.equal(inputs, expected)

@@ -1,4 +1,4 @@
-"""A rewrite of a frozen network is kept where its answers are the same to float32 rounding."""
+"""A speed-up of a frozen network is kept if its outputs stay the same to float32 rounding."""
 
 import re
 
@@ -55,32 +55,32 @@ def rounded(net, images):
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
-def kept(net, fuse=True, channels_last=False, spared=()):
-    steps = apply_speedups(net, lambda: [net(IMAGES)], fuse, channels_last, spared)
-    return [type(step) for step in steps]
+def in_effect(net, fuse=True, channels_last=False, kept=()):
+    speedups = apply_speedups(net, lambda: [net(IMAGES)], fuse, channels_last, kept)
+    return [type(speedup) for speedup in speedups]
 
 
-def test_batch_norms_are_fused_by_the_way_the_data_goes():
+def test_batch_norms_are_folded_along_the_flow_of_the_data():
     net = Network(in_line)
     before = net(IMAGES)
-    assert kept(net, channels_last=True) == [ConvBNFusion, ChannelsLast]
+    assert in_effect(net, channels_last=True) == [ConvBNFusion, ChannelsLast]
     torch.testing.assert_close(net(IMAGES), before)
-    net.bn.running_mean += 1  # which nothing looks at any more
+    net.bn.running_mean += 1  # it is not used any more
     torch.testing.assert_close(net(IMAGES), before)
 
 
-def test_a_spared_convolution_gives_what_it_gave():
+def test_a_kept_convolution_gives_the_same_output():
     net = Network(in_line)
     before = net.conv(IMAGES)
-    assert kept(net, spared=[net.conv]) == [ConvBNFusion]
+    assert in_effect(net, kept=[net.conv]) == [ConvBNFusion]
     assert torch.equal(net.conv(IMAGES), before)
 
 
 @pytest.mark.parametrize('join', [shared_by_two, used_before_its_batch_norm])
-def test_what_cannot_be_fused_stays_as_it_was_bit_for_bit(join):
+def test_a_network_that_cannot_be_folded_stays_the_same_bit_for_bit(join):
     net = Network(join)
     before = net(IMAGES)
-    assert kept(net) == []
+    assert in_effect(net) == []
     assert torch.equal(net(IMAGES), before)
 
 
@@ -91,28 +91,28 @@ def test_what_cannot_be_fused_stays_as_it_was_bit_for_bit(join):
         (viewed, 'runs without channels last in memory: RuntimeError: view size'),
     ],
 )
-def test_the_log_says_what_is_taken_back(join, line, monkeypatch):
+def test_a_speedup_that_is_undone_is_logged(join, line, monkeypatch):
     said = []
     monkeypatch.setattr(
         'nst_det.models.distillers.teacher.speedups.print_log', lambda text, *_: said.append(text)
     )
     net = Network(join)
     before = net(IMAGES)
-    assert ChannelsLast not in kept(net, channels_last=join is viewed)
+    assert ChannelsLast not in in_effect(net, channels_last=join is viewed)
     assert len(said) == 1
     assert re.search(line, said[0])
     assert torch.equal(net(IMAGES), before)
 
 
-def test_undone_it_is_what_it_was_bit_for_bit():
+def test_undoing_the_speedups_restores_the_network_bit_for_bit():
     net = Network(in_line)
     before = net(IMAGES)
-    for step in reversed(apply_speedups(net, lambda: [net(IMAGES)], True, True, ())):
-        step.undo()
+    for speedup in reversed(apply_speedups(net, lambda: [net(IMAGES)], True, True, ())):
+        speedup.undo()
     assert torch.equal(net(IMAGES), before)
 
 
-def test_a_fused_network_can_be_cast_and_moved():
+def test_a_folded_network_can_be_cast_and_moved():
     net = Network(in_line)
     before = net(IMAGES)
     apply_speedups(net, lambda: [net(IMAGES)], True, True, ())

@@ -1,4 +1,4 @@
-"""How far the teacher runs: as far as the transfers of the moment need, module by module."""
+"""The teacher runs as far as the active transfers need, and each module once."""
 
 import copy
 from collections import Counter
@@ -23,8 +23,8 @@ MAP_3B, MAP_4B = 'backbone.inception_3b', 'backbone.inception_4b'
 
 
 @pytest.fixture
-def taught(tiny_distiller, padded_batch):
-    """A distiller of some transfers, past its first batch, on which a teacher runs to its end."""
+def built(tiny_distiller, padded_batch):
+    """A distiller after its first batch, on which a teacher runs to its end."""
 
     def build(transfers):
         torch.manual_seed(0)
@@ -40,7 +40,7 @@ def taught(tiny_distiller, padded_batch):
 
 
 def leaves(detector, parts):
-    """The names of the modules without children in some parts of a detector, but for its losses."""
+    """The names of the modules without children in parts of a detector, without its losses."""
     return [
         name
         for name, module in detector.named_modules()
@@ -50,11 +50,11 @@ def leaves(detector, parts):
 
 
 def runs(model, data):
-    """How often each module without children of the teacher runs in a training step."""
+    """Count the runs of each module without children of the teacher in a training step."""
     ran = Counter()
     detector = model.open_teacher().detector
     hooks = [
-        detector.get_submodule(name).register_forward_hook(lambda *_, n=name: ran.update([n]))
+        detector.get_submodule(name).register_forward_pre_hook(lambda *_, n=name: ran.update([n]))
         for name in leaves(detector, ('backbone', 'rpn_head', 'roi_head'))
     ]
     model(**copy.deepcopy(data), mode='loss')
@@ -87,16 +87,16 @@ def runs(model, data):
         else '+'.join(f'{one["loss"]["type"]}@{one.get("layer", "")}' for one in value)
     ),
 )
-def test_it_runs_once_through_what_the_transfers_need_and_through_nothing_else(
-    taught, transfers, parts
+def test_the_teacher_runs_each_module_that_a_transfer_needs_once_and_no_other(
+    built, transfers, parts
 ):
-    model, data = taught(transfers)
+    model, data = built(transfers)
     needed = leaves(model.open_teacher().detector, parts)
     assert runs(model, data) == dict.fromkeys(needed, 1)
 
 
-def test_it_runs_no_further_for_a_transfer_that_a_schedule_has_switched_off(taught):
-    model, data = taught(KD + at(MAP_3B, NST))
+def test_the_teacher_runs_no_further_for_a_transfer_that_a_schedule_turned_off(built):
+    model, data = built(KD + at(MAP_3B, NST))
     kd, nst = model.transfers
     kd.factor = 0.0
     assert runs(model, data) == dict.fromkeys(leaves(model.open_teacher().detector, TO_3B), 1)
@@ -104,12 +104,14 @@ def test_it_runs_no_further_for_a_transfer_that_a_schedule_has_switched_off(taug
     assert not runs(model, data)
 
 
-def test_for_class_scores_alone_it_runs_no_further_on_its_first_batch_either(
+def test_the_teacher_runs_no_further_for_logits_alone_on_its_first_batch_either(
     tiny_distiller, padded_batch
 ):
     cfg = tiny_distiller()
     cfg.model.transfers = KD
-    cfg.model.teacher.update(fuse=False, channels_last=False)  # which its first batch is tried on
+    cfg.model.teacher.update(
+        fuse=False, channels_last=False
+    )  # the first batch runs several times to check them
     model = MODELS.build(cfg.model)
     model.init_weights()
     needed = leaves(model.open_teacher().detector, TO_4B + CLASSIFICATION)

@@ -1,4 +1,4 @@
-"""What holds of the teacher's ways to run faster."""
+"""The speed-ups, the precision and the cache of a teacher, and what its outputs keep."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def make(seed=0, **options) -> Teacher:
     torch.manual_seed(seed)
     teacher = Teacher(CONFIG, 'random', **options)
     for module in teacher.detector.modules():
-        if isinstance(module, nn.BatchNorm2d):  # as if it had been trained
+        if isinstance(module, nn.BatchNorm2d):  # as after a training
             nn.init.normal_(module.running_mean, 0, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -50,13 +50,13 @@ def images(count=2, seed=0):
     return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
 
 
-def teach(teacher, seen, layers=NECK, with_logits=False, **metainfo):
-    samples = [DetDataSample(metainfo=dict(img_shape=(64, 64), **metainfo)) for _ in seen]
+def teach(teacher, inputs, layers=NECK, with_logits=False, **metainfo):
+    samples = [DetDataSample(metainfo=dict(img_shape=(64, 64), **metainfo)) for _ in inputs]
     taps = [Tap(layer) for layer in layers]
-    return teacher(seen, samples, teacher.detector.data_preprocessor, taps, with_logits)
+    return teacher(inputs, samples, teacher.detector.data_preprocessor, taps, with_logits)
 
 
-def maps(*args, **options):
+def feature_maps(*args, **options):
     return list(teach(*args, **options).feature_maps.values())
 
 
@@ -65,7 +65,7 @@ def runs_of(teacher):
     ran = []
     for name, module in teacher.detector.named_modules():
         if not list(module.children()):
-            module.register_forward_hook(lambda m, i, o, name=name: ran.append(name))
+            module.register_forward_pre_hook(lambda m, args, name=name: ran.append(name))
     return ran
 
 
@@ -81,16 +81,16 @@ def runs_of(teacher):
         'bbox_head.cls_convs.0.0.conv@1',
     ],
 )
-def test_rewritten_it_gives_the_same_map_to_float32_rounding(layer):
+def test_speedups_keep_the_feature_map_to_float32_rounding(layer):
     plain, fast = make(**PLAIN), make()
-    for seed in range(2):  # a later batch than the one on which it was tried
-        want, got = (maps(one, images(seed=seed), [layer])[0] for one in (plain, fast))
+    for seed in range(2):  # another batch than the one on which the speed-ups were checked
+        want, got = (feature_maps(one, images(seed=seed), [layer])[0] for one in (plain, fast))
         assert (got - want).norm() < 1e-5 * want.norm()
         assert got.is_contiguous()
     assert len(fast.speedups) == 2 and not plain.speedups
 
 
-def test_rewritten_it_classifies_the_same_to_float32_rounding():
+def test_speedups_keep_the_logits_to_float32_rounding():
     want, got = (
         torch.cat([one.flatten() for one in teach(t, images(), [], True).compute_logits()])
         for t in (make(**PLAIN), make())
@@ -98,37 +98,42 @@ def test_rewritten_it_classifies_the_same_to_float32_rounding():
     assert (got - want).norm() < 1e-5 * want.norm()
 
 
-def test_a_layer_that_is_tapped_later_is_as_it_was_loaded():
+def test_speedups_are_undone_for_a_layer_that_is_tapped_later():
     layer = ['backbone.layer2.0.conv1']
     late, plain = make(channels_last=False), make(**PLAIN)
-    maps(late, images())
-    torch.testing.assert_close(maps(late, images(), layer), maps(plain, images(), layer))
+    feature_maps(late, images())
+    torch.testing.assert_close(
+        feature_maps(late, images(), layer), feature_maps(plain, images(), layer)
+    )
 
 
 @pytest.mark.parametrize(
     ('layer', 'last'),
     [('backbone.layer2', 'backbone.layer2.1.relu'), ('neck[0]', 'neck.fpn_convs.2.conv')],
 )
-def test_nothing_runs_after_the_last_tap(layer, last):
+def test_the_teacher_stops_after_the_last_tap(layer, last):
     teacher = make()
-    maps(teacher, images(), [layer])
+    feature_maps(teacher, images(), [layer])
     ran = runs_of(teacher)
-    maps(teacher, images(), [layer])
+    feature_maps(teacher, images(), [layer])
     assert ran[-1] == last
 
 
 @pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
-def test_in_a_short_type_its_maps_are_near_and_come_back_in_float32(precision):
-    (want,), (got,) = maps(make(**PLAIN), images()), maps(make(precision=precision), images())
+def test_half_precision_gives_nearly_the_same_feature_maps_in_float32(precision):
+    (want,), (got,) = (
+        feature_maps(make(**PLAIN), images()),
+        feature_maps(make(precision=precision), images()),
+    )
     assert got.dtype == torch.float32
     assert 1e-5 < (got - want).norm() / want.norm() < 0.05
 
 
-def test_a_float32_teacher_stays_so_under_autocast():
-    want = maps(make(), images())
+def test_a_float32_teacher_computes_in_float32_under_autocast():
+    want = feature_maps(make(), images())
     with torch.autocast('cpu', torch.bfloat16):
-        assert torch.equal(maps(make(precision='float32'), images())[0], want[0])
-        assert maps(make(), images())[0].dtype == torch.bfloat16
+        assert torch.equal(feature_maps(make(precision='float32'), images())[0], want[0])
+        assert feature_maps(make(), images())[0].dtype == torch.bfloat16
 
 
 # The cache.
@@ -139,7 +144,7 @@ def cached(tmp_path):
     return lambda **options: make(cache=tmp_path / 'cache', **options)
 
 
-def test_what_is_seen_again_is_not_run_again_and_the_same_bit_for_bit(cached):
+def test_the_cache_gives_known_images_bit_for_bit_without_a_run(cached):
     teacher = cached()
     teacher_output = teach(teacher, images(4))
     assert teacher_output.cached_share == 0
@@ -147,33 +152,33 @@ def test_what_is_seen_again_is_not_run_again_and_the_same_bit_for_bit(cached):
         ran = runs_of(again)
         second = teach(again, images(4))
         assert second.cached_share == 1
-        assert set(ran) <= {'data_preprocessor'}  # asked once how it sees colours
+        assert set(ran) <= {'data_preprocessor'}  # called once to measure its colours
         for one, other in zip(teacher_output.feature_maps.values(), second.feature_maps.values()):
             assert torch.equal(one, other)
 
 
-def test_what_is_cached_is_classified_the_same_bit_for_bit(cached):
+def test_the_cache_gives_the_same_logits_bit_for_bit(cached):
     teacher = cached()
-    lessons = [teach(one, images(), with_logits=True) for one in (teacher, teacher, cached())]
-    assert [teacher_output.cached_share for teacher_output in lessons] == [0, 1, 1]
-    first, *others = [torch.cat([s.flatten() for s in one.compute_logits()]) for one in lessons]
+    outputs = [teach(one, images(), with_logits=True) for one in (teacher, teacher, cached())]
+    assert [teacher_output.cached_share for teacher_output in outputs] == [0, 1, 1]
+    first, *others = [torch.cat([s.flatten() for s in one.compute_logits()]) for one in outputs]
     assert all(torch.equal(first, other) for other in others)
 
 
-def test_without_a_cache_it_gives_the_same_bit_for_bit(cached):
-    assert torch.equal(maps(cached(), images())[0], maps(make(), images())[0])
+def test_the_cache_changes_no_feature_map(cached):
+    assert torch.equal(feature_maps(cached(), images())[0], feature_maps(make(), images())[0])
 
 
-def test_in_a_batch_of_others_an_image_is_found(cached):
+def test_the_cache_finds_an_image_in_another_batch(cached):
     teacher = cached()
-    (first,) = maps(teacher, images(4))
+    (first,) = feature_maps(teacher, images(4))
     teacher_output = teach(teacher, torch.cat([images(1, seed=9), images(4)[[2]]]))
     assert teacher_output.cached_share == 0.5
     assert torch.equal(next(iter(teacher_output.feature_maps.values()))[1], first[2])
 
 
 @pytest.mark.parametrize(
-    ('options', 'seen', 'asked'),
+    ('options', 'inputs', 'requested'),
     [
         (dict(seed=1), images(), {}),
         (dict(fuse=False), images(), {}),
@@ -187,13 +192,13 @@ def test_in_a_batch_of_others_an_image_is_found(cached):
         ({}, images(), dict(scale_factor=(2.0, 2.0))),
     ],
 )
-def test_whatever_changes_it_is_run(cached, options, seen, asked):
+def test_the_cache_misses_if_anything_changes(cached, options, inputs, requested):
     teach(cached(), images())
     assert teach(cached(), images()).cached_share == 1
-    assert teach(cached(**options), seen, **asked).cached_share == 0
+    assert teach(cached(**options), inputs, **requested).cached_share == 0
 
 
-def test_other_weights_of_the_same_config_are_another_teacher(cached, tmp_path):
+def test_the_cache_misses_for_other_weights_of_the_same_config(cached, tmp_path):
     teach(cached(), images())
     weights = make().detector.state_dict()
     weights['neck.fpn_convs.0.conv.bias'][3] += 1
