@@ -1,6 +1,9 @@
 """NST for MMDetection: importing this package registers everything that it adds to mmdet."""
 
 import functools
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import nst_det_tool
@@ -27,11 +30,24 @@ def register() -> None:
             'pip install torch torchvision mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0 '
             "pycocotools 'setuptools<82'; with a compiled mmcv, install that instead of mmcv-lite"
         )
-    from nst_det import compat
+    with _garbage_collection_paused():
+        from nst_det import compat
 
-    compat.apply()
+        compat.apply()
 
-    from nst_det import datasets, engine, evaluation, models  # noqa: F401  they register parts
+        from nst_det import datasets, engine, evaluation, models  # noqa: F401  they register parts
+
+
+@contextmanager
+def _garbage_collection_paused() -> Iterator[None]:
+    """Import faster: what is imported stays, and searching it for garbage takes a tenth longer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def show_versions() -> None:
