@@ -1,0 +1,63 @@
+"""Building the transfers that a config lists."""
+
+import pytest
+
+from nst_det.errors import UserError
+from nst_det.models.distillers.transfers.build import build_transfers, layer_options
+from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
+from nst_det.models.distillers.transfers.logit_transfer import LogitTransfer
+
+NST, KD = dict(type='NSTLoss'), dict(type='KDLoss')
+
+
+def test_a_transfer_is_built_for_what_its_loss_compares():
+    features, logits = build_transfers([dict(layer='neck[0]', loss=NST), dict(loss=KD)])
+    assert isinstance(features, FeatureTransfer) and not features.needs_logits
+    assert isinstance(logits, LogitTransfer) and logits.needs_logits
+    assert features.teacher_taps == [features.teacher_tap] and logits.teacher_taps == []
+
+
+def test_names_are_unique_and_contain_the_layer_of_the_student():
+    cfgs = [
+        dict(student_layer='input:backbone.layer3', teacher_layer='neck[0]', loss=NST),
+        dict(layer='input:backbone.layer3', loss=NST),
+        dict(layer='neck[0]', loss=dict(type='ATLoss')),
+        dict(loss=KD),
+        dict(loss=KD),
+    ]
+    assert [transfer.name for transfer in build_transfers(cfgs)] == [
+        'loss_nst_input_backbone_layer3',
+        'loss_nst_input_backbone_layer3_1',
+        'loss_at_neck_0',
+        'loss_kd',
+        'loss_kd_4',
+    ]
+
+
+def test_the_option_of_each_layer_is_named():
+    cfgs = [dict(layer='a', loss=NST), dict(student_layer='a', teacher_layer='b'), dict(loss=KD)]
+    assert layer_options(cfgs, 'teacher') == [
+        'transfers[0].layer',
+        'transfers[1].teacher_layer',
+        'transfers[2].loss',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('cfgs', 'option'),
+    [
+        (dict(layer='neck'), 'transfers'),
+        (['neck'], 'transfers[0]'),
+        ([dict(layer='neck')], 'transfers[0].loss'),
+        ([dict(layer='neck', loss=KD)], 'transfers[0].layer'),
+        ([dict(loss=NST)], 'transfers[0].student_layer'),
+        ([dict(student_layer='neck', loss=NST)], 'transfers[0].teacher_layer'),
+        ([dict(layer='neck', student_layer='neck', loss=NST)], 'transfers[0].student_layer'),
+        ([dict(layer='neck', loss=NST), dict(layer='in:neck', loss=NST)], 'transfers[1].layer'),
+        ([dict(layer='neck', lossy=NST)], 'transfers[0].lossy'),
+    ],
+)
+def test_a_wrong_option_is_named_in_one_clear_line(cfgs, option):
+    with pytest.raises(UserError, match=r'^transfers[^\n]*$') as error:
+        build_transfers(cfgs)
+    assert error.value.option == option
