@@ -50,9 +50,20 @@ class SpoilGradient(Hook):
     iteration = 1
 
 
-@pytest.mark.parametrize('name', ['student', 'nst_student'])
-def test_a_nan_gradient_stops_the_training_and_changes_no_weight(tiny_config, tiny_distiller, name):
+@pytest.mark.parametrize(
+    ('name', 'clip_grad'),
+    [
+        ('student', None),
+        ('student', dict(type='value', clip_value=1.0)),
+        ('nst_student', dict(max_norm=10, norm_type=2)),
+    ],
+    ids=['not clipped', 'clipped by value', 'clipped by norm'],
+)
+def test_a_nan_gradient_stops_the_training_and_changes_no_weight(
+    tiny_config, tiny_distiller, name, clip_grad
+):
     cfg = tiny_config(name) if name == 'student' else tiny_distiller()
+    cfg.optim_wrapper.clip_grad = clip_grad
     runner = Runner.from_cfg(cfg)
     runner.register_hook(SpoilGradient())
     with pytest.raises(UserError, match=r'gradient not finite at iteration 2: that of .*\.jpg'):

@@ -1,11 +1,15 @@
 """A check that keeps NaN and infinite values out of the weights."""
 
+import math
+from functools import partial
 from typing import Any
 
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from torch.nn.utils import clip_grad_norm_
 
 from nst_det.config.validators import check_integer
 from nst_det.engine.runner.unwrap_model import unwrap_model
@@ -56,7 +60,7 @@ class FiniteLossHook(Hook):
         wrappers = [wrapper] if hasattr(wrapper, 'optimizer') else list(wrapper.values())
         self.scaled = [wrapper for wrapper in wrappers if hasattr(wrapper, 'loss_scaler')]
         for wrapper in wrappers:
-            wrapper.optimizer.register_step_pre_hook(self._before_step)
+            wrapper.optimizer.register_step_pre_hook(partial(self._before_step, wrapper))
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Copy the buffers, such as batch norm statistics, if the iteration may be skipped."""
@@ -65,7 +69,9 @@ class FiniteLossHook(Hook):
         if self.max_skips:
             self.buffers = [(buffer, buffer.clone()) for buffer in runner.model.buffers()]
 
-    def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
+    def _before_step(
+        self, wrapper: OptimWrapper, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict
+    ) -> None:
         """Drop the gradients before a step if one of them is NaN or infinite."""
         self.stepped = True
         parameters = [
@@ -74,7 +80,7 @@ class FiniteLossHook(Hook):
             for parameter in group['params']
             if parameter.grad is not None
         ]
-        if not parameters:
+        if not parameters or math.isfinite(_norm_before_clipping(wrapper)):
             return
         finite = torch.stack(
             [value.grad.sum(dtype=torch.float32) for value in parameters]
@@ -138,6 +144,13 @@ class FiniteLossHook(Hook):
         with torch.no_grad():
             for buffer, before in self.buffers:
                 buffer.copy_(before)
+
+
+def _norm_before_clipping(wrapper: OptimWrapper) -> float:
+    """The norm of the gradients that mmengine computed to clip them; NaN if it did not."""
+    if not wrapper.clip_grad_kwargs or wrapper.clip_func is not clip_grad_norm_:
+        return math.nan
+    return float(wrapper.message_hub.get_scalar(f'train/{wrapper.grad_name}').current())
 
 
 def image_paths(data_batch: object) -> list[str]:
