@@ -21,6 +21,7 @@ from nst_det.fileio.download import check_digest, download
 from nst_det.fileio.find import find_checkpoint
 from nst_det.fileio.trusted import TRUST_OPTION, is_trusted
 
+PICKLE_START, ZIP_START = b'\x80', b'PK'
 _kept: dict[tuple, Any] | None = None  # what was read, by file; None outside of reading_once()
 
 
@@ -76,7 +77,7 @@ def _read(file: Path, path: str, map_location: Any) -> Any:
         )
     try:
         if not trusted:
-            _check_archive(file)
+            _check_format(file)
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', 'Detected pickle protocol')
             return torch.load(file, map_location=map_location, weights_only=not trusted)
@@ -84,7 +85,7 @@ def _read(file: Path, path: str, map_location: Any) -> Any:
         raise
     except pickle.UnpicklingError as error:
         raise UserError(_refusal(path, error)) from error
-    except Exception as error:  # unpickling another kind of file may raise anything
+    except Exception as error:  # unpickling a damaged file may raise anything
         raise UserError(
             f'{path} cannot be read as a checkpoint, it is another kind of file or truncated: '
             f'{first_sentence(error)}'
@@ -187,16 +188,23 @@ def cached(url: str, sha256: str | None = None, folder: str | None = None) -> Pa
     return file
 
 
-def _check_archive(file: Path) -> None:
-    """Check that the parts of one of torch's zip files are no larger than the file.
+def _check_format(file: Path) -> None:
+    """Check that a file begins as torch's files do, and that the parts of a zip file fit into it.
 
-    torch stores them uncompressed. A part that grows when it is read, or two parts that share
+    torch stores the parts uncompressed. A part that grows when it is read, or two parts that share
     their bytes, were not written by torch.
     """
     size = file.stat().st_size
     if size == 0:
         raise UserError(f'checkpoint {file.absolute()} is empty, 0 bytes: it was never written')
     if not zipfile.is_zipfile(file):
+        with file.open('rb') as opened:
+            start = opened.read(8)
+        if not start.startswith((PICKLE_START, ZIP_START)):
+            raise UserError(
+                f'{file} cannot be read as a checkpoint, it is another kind of file: it begins '
+                f'with {start!r}'
+            )
         return
     with zipfile.ZipFile(file) as archive:
         parts = archive.infolist()

@@ -282,7 +282,7 @@ def test_within_reading_once_a_file_that_changes_is_read_again(tmp_path):
 def test_within_reading_once_a_file_that_cannot_be_read_is_not_kept(tmp_path):
     (tmp_path / 'a.pth').write_bytes(b'no checkpoint')
     with reading_once():
-        with pytest.raises(UserError, match='is damaged'):
+        with pytest.raises(UserError, match='cannot be read as a checkpoint'):
             load_file(str(tmp_path / 'a.pth'))
         torch.save(WEIGHTS, tmp_path / 'a.pth')
         assert load_file(str(tmp_path / 'a.pth'))
@@ -295,3 +295,10 @@ def test_reading_once_frees_the_memory_even_after_an_error(tmp_path):
         assert kept() is not None
         raise ZeroDivisionError
     assert kept() is None
+
+
+@pytest.mark.parametrize('content', [b'no checkpoint', b'auto = 1', b'model = 1', b'\x00', b'{}'])
+def test_a_file_of_another_kind_is_not_called_a_checkpoint_with_code(tmp_path, content):
+    (tmp_path / 'a.pth').write_bytes(content)
+    with pytest.raises(UserError, match='^[^\n]*cannot be read as a checkpoint[^\n]*$'):
+        load_file(str(tmp_path / 'a.pth'))
