@@ -99,7 +99,7 @@ def test_what_fails_is_said_and_the_others_are_done(tool, rows, write, tiny_conf
 @pytest.mark.slow
 def test_a_table_killed_half_way_goes_on_from_its_last_checkpoint(write, tiny_config):
     cfg = tiny_config('student', log_level='INFO', method='Baseline')
-    cfg.train_cfg.max_epochs = 40
+    cfg.train_cfg.max_epochs = 15
     config = write(cfg, 'baseline.py')
     command = [sys.executable, str(ROOT / 'tools' / 'run_table.py'), str(config)]
     command += ['--work-dir', 'table']
