@@ -26,6 +26,7 @@ def plain_run(tiny_configs, tmp_path_factory) -> Config:
 
     Its ``work_dir`` holds ``epoch_1.pth`` and ``epoch_2.pth``.
     """
+    init_default_scope('mmdet')  # a session fixture is built before mmdet_scope
     return _trained(tiny_configs(tmp_path_factory.mktemp('plain'), 'student'))
 
 
@@ -35,10 +36,10 @@ def distilled_run(tiny_distillers, tmp_path_factory) -> Config:
 
     Its ``work_dir`` holds ``epoch_1.pth`` and ``epoch_2.pth``.
     """
+    init_default_scope('mmdet')
     return _trained(tiny_distillers(tmp_path_factory.mktemp('distilled')))
 
 
 def _trained(cfg: Config) -> Config:
-    init_default_scope('mmdet')
     Runner.from_cfg(cfg).train()
     return cfg
