@@ -40,7 +40,7 @@ def test_without_a_backbone_by_that_name_all_layers_are_listed(tool, configs, mo
     monkeypatch.setattr('nst_det.apis.list_layers.BODY', ())
     monkeypatch.setattr('nst_det.apis.list_layers._blocks', lambda *args: ())
     out = tool('list_layers', configs[0], '--shape', 64, 64)[1]
-    assert 'these are all the layers' in out
+    assert 'all layers follow' in out
     assert 'backbone.inception_4b.' in out
 
 

@@ -29,9 +29,9 @@ class _Complete(BaseException):
 class Recorder:
     """Notes inputs and outputs of modules, as long as a ``with`` block lasts.
 
-    It wraps the ``forward`` of the modules, which hooks would not do for the many heads of mmdet
-    whose ``forward`` is called directly. At the end of the block everything is put back, so a
-    detector that is copied, saved or exported later is unchanged.
+    It wraps the ``forward`` method of each module. PyTorch's hooks would not be enough: mmdet calls
+    the ``forward`` method of many heads directly, which skips hooks. At the end of the block the
+    methods are put back, so a detector that is copied, saved or exported later is unchanged.
 
     Each ``note`` is called with the number of the call of the module, counted from 0, and with what
     the module takes or returns.
