@@ -53,7 +53,7 @@ def users_folder(tiny_config, shapes, tmp_path, monkeypatch) -> Path:
     plain = plain_config(tiny_config('student'))
     student = MODELS.build(plain.model)
     torch.save(student.state_dict(), 'trained.pth')
-    write_student(student, plain, 'trained.pth', StudentFiles(Path('student.pth')))
+    write_student(student, plain, {}, StudentFiles(Path('student.pth')))
     shutil.copy(next((shapes / 'VOC2007' / 'JPEGImages').iterdir()), 'image.jpg')
     return tmp_path
 
