@@ -58,6 +58,12 @@ SMALLER = [
         'num_train=600, num_test=200, image_size=160',
         'num_train=8, num_test=4, image_size=64',
     ),
+    # The fewest steps that t-SNE takes.
+    (
+        'nst_det/visualization/pattern_clouds.py',
+        'random_state=0)',
+        'random_state=0, max_iter=250)',
+    ),
     ('Makefile', '--train 400 --test 200 --size 128', '--train 8 --test 4 --size 64'),
     ('Makefile', '--seeds 0 1 2 3 4', '--seeds 0 1'),
     ('Makefile', 'table4_shapes.py', 'table4_shapes.py --rows baseline nst_poly'),

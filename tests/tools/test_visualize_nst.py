@@ -28,7 +28,7 @@ def test_it_draws_three_figures_of_an_image_in_two_formats(tool, distilled, tmp_
     status, _, err = tool('visualize_nst', config, checkpoint, image, '-o', 'figures')
     assert status == 2  # what is there stays
     assert err.splitlines()[-1].startswith('error: figures/')
-    assert 'exists already: choose another folder by -o' in err.splitlines()[-1]
+    assert 'exists already: choose another folder with -o' in err.splitlines()[-1]
     assert [file.read_bytes() for file in files] == contents
 
 

@@ -29,9 +29,9 @@ class _Complete(BaseException):
 class Recorder:
     """Notes inputs and outputs of modules, as long as a ``with`` block lasts.
 
-    It wraps the ``forward`` method of each module. PyTorch's hooks would not be enough: mmdet calls
-    the ``forward`` method of many heads directly, which skips hooks. At the end of the block the
-    methods are put back, so a detector that is copied, saved or exported later is unchanged.
+    It registers hooks, and wraps the ``forward`` method of each module as well: mmdet calls the
+    ``forward`` method of many heads directly, which skips hooks. At the end of the block all of that
+    is taken back, so a detector that is copied, saved or exported later is unchanged.
 
     Each ``note`` is called with the number of the call of the module, counted from 0, and with what
     the module takes or returns.
@@ -75,16 +75,31 @@ class Recorder:
 
         Args:
             module (nn.Module): The module.
-            note (Callable): Takes the number of the call and the output.
+            note (Callable): Takes the number of the call and the output, as the hooks of other
+                people have left it.
             method (str): The method to call. Defaults to ``'forward'``.
         """
         calls = itertools.count()
+        is_hooked = False  # whether the hook below will see the output of the call that begins
+
+        def begin(module: nn.Module, inputs: Any) -> None:
+            nonlocal is_hooked
+            is_hooked = True
 
         def call(original: Callable, *args: Any, **kwargs: Any) -> Any:
+            nonlocal is_hooked
+            hooked, is_hooked = is_hooked, False
             output = original(*args, **kwargs)
-            self._take(note, next(calls), output)
+            if not hooked:
+                self._take(note, next(calls), output)
             return output
 
+        def end(module: nn.Module, inputs: Any, output: Any) -> None:
+            self._take(note, next(calls), output)
+
+        if method == 'forward':
+            self.wrapped.callback(module.register_forward_pre_hook(begin).remove)
+            self.wrapped.callback(module.register_forward_hook(end).remove)
         self._wrap(module, method, call)
 
     def _wrap(self, module: nn.Module, method: str, call: Callable) -> None:

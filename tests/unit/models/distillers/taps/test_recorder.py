@@ -203,6 +203,15 @@ def test_a_module_whose_forward_is_called_directly_is_recorded():
     assert tensors[1] is tensors[0]
 
 
+def test_an_output_is_recorded_as_the_hooks_of_a_user_leave_it():
+    net = Net()
+    net.stem.register_forward_hook(lambda module, inputs, output: 10 * output)
+    for stop_early in (False, True):
+        with record(net, [Tap('stem'), Tap('pair[0]')], 'student', stop_early) as tensors:
+            net(IMAGE)
+        assert tensors[0] is tensors[1]
+
+
 def test_methods_are_put_back_as_they_were():
     net, outputs = Net(), []
     net.head.forward = net.stem.forward
