@@ -11,6 +11,7 @@ import torch
 from locations import DEMO, SHARED
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from warm_python import WarmPython
 
@@ -43,9 +44,10 @@ def warm_python(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def mmdet_scope():
-    """What a config's names mean, whatever a test's Runner has made of it."""
+def fresh_globals(request):
+    """What a Runner of an earlier test has left is gone: the default scope, the log's iteration."""
     init_default_scope('mmdet')
+    MessageHub.get_instance(request.node.nodeid)
 
 
 @pytest.fixture(scope='session')

@@ -61,8 +61,8 @@ class Hold(Hook):
 @pytest.mark.parametrize(
     ('epochs', 'workers', 'growth'),
     [
-        pytest.param(4, 0, 4, id='400 steps'),
-        pytest.param(100, 1, 16, id='10000 steps', marks=pytest.mark.slow),
+        pytest.param(4, 0, 4, id='160 steps'),
+        pytest.param(250, 1, 16, id='10000 steps', marks=pytest.mark.slow),
     ],
 )
 def test_a_long_distillation_holds_no_more_than_a_short_one(
@@ -84,7 +84,7 @@ def test_a_long_distillation_holds_no_more_than_a_short_one(
     cfg.custom_hooks += [dict(type='EMAHook'), dict(type='TransferWeightHook', warmup=20)]
     cfg.default_hooks.checkpoint.max_keep_ckpts = 1
     loader = cfg.train_dataloader
-    loader.dataset = dict(type='RepeatDataset', times=25, dataset=loader.dataset)
+    loader.dataset = dict(type='RepeatDataset', times=10, dataset=loader.dataset)
     loader.update(batch_size=2, num_workers=workers, persistent_workers=workers > 0)
     cfg.train_cfg.update(max_epochs=epochs, val_interval=2)
     runner = Runner.from_cfg(cfg)

@@ -63,6 +63,7 @@ def test_local_and_tensorboard_show_losses_mmd2_gradient_ratios_and_the_figure(t
     assert [image.step for image in events.Images('patterns_backbone.inception_4b')] == [2, 4]
 
 
+@pytest.mark.slow  # the same as for TensorBoard, by a visualiser that starts for half a minute
 def test_wandb_shows_losses_and_the_figure_without_a_network(train, monkeypatch):
     pytest.importorskip('wandb', reason='no WandB')
     monkeypatch.setenv('WANDB_MODE', 'offline')

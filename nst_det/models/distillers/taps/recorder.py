@@ -30,8 +30,8 @@ class Recorder:
     """Notes inputs and outputs of modules, as long as a ``with`` block lasts.
 
     It registers hooks, and wraps the ``forward`` method of each module as well: mmdet calls the
-    ``forward`` method of many heads directly, which skips hooks. At the end of the block all of that
-    is taken back, so a detector that is copied, saved or exported later is unchanged.
+    ``forward`` method of many heads directly, which skips hooks. The end of the block takes all of
+    that back, so a detector that is copied, saved or exported later is unchanged.
 
     Each ``note`` is called with the number of the call of the module, counted from 0, and with what
     the module takes or returns.
