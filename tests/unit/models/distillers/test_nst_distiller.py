@@ -117,6 +117,15 @@ def test_losses_can_be_computed_without_gradients(distiller, data):
         assert losses_of(distiller, data)[LOSS] > 0
 
 
+def test_the_factor_of_a_schedule_scales_the_loss_and_not_the_distance(distiller, data):
+    complete = losses_of(distiller, data)
+    distiller.transfers[0].factor = 0.25
+    scaled = losses_of(distiller, data)
+    torch.testing.assert_close(scaled[LOSS], 0.25 * complete[LOSS])
+    distance = 'mmd2_backbone_inception_4b'
+    torch.testing.assert_close(scaled[distance], complete[distance])
+
+
 def test_transfers_at_several_layers_have_losses_of_different_names(build, padded_batch):
     loss = dict(type='NSTLoss', loss_weight=1.0, kernel=dict(type='LinearKernel'))
     transfers = [
