@@ -20,6 +20,11 @@ def test_it_is_the_student_without_a_teacher():
     assert cfg.model.type == 'NSTDistiller'
 
 
+def test_images_are_loaded_without_the_loader_of_nst_det():
+    plain = plain_config(load_config('nst_det::faster_rcnn_nst_voc.py'))
+    assert plain.test_dataloader.dataset.pipeline[0].type == 'LoadImageFromFile'
+
+
 def test_a_student_of_parts_of_nst_det_keeps_the_import():
     plain = plain_config(load_config(str(DEMO['nst_student'])))
     assert plain.custom_imports.imports == ['nst_det']

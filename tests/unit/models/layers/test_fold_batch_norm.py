@@ -83,7 +83,7 @@ def test_what_can_be_fused_is_and_the_result_stays(modules, fused):
 
 
 def test_a_fused_batch_norm_scales_by_one():
-    convolution, norm = body_of(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
+    convolution, norm = body_of(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, eps=0.1))
     fuse_batch_norms(Detector(nn.Sequential(convolution, norm)))
     images = torch.randn(1, 4, 5, 5)
     shift = norm.bias[:, None, None]

@@ -108,6 +108,13 @@ def test_folding_the_input_norm_into_a_preprocessor_changes_no_activation():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_epsilon_of_the_input_norm_is_part_of_the_std():
+    weights = {f'bn_data.{part}': torch.zeros(3) for part in ('bias', 'running_mean')}
+    weights['bn_data.running_var'] = torch.full((3,), EPS)
+    _, std = normalisation(weights, EPS)
+    assert std == pytest.approx([(2 * EPS) ** 0.5] * 3)
+
+
 def test_weights_of_the_other_variant_are_refused():
     init_cfg = dict(type='Pretrained', checkpoint=str(OWN_FILE))
     backbone = InceptionBN(width=0.125, out_layers=('3a',), init_cfg=init_cfg)
