@@ -2,7 +2,9 @@
 
 import gc
 from collections.abc import Callable
-from functools import partial
+from copy import deepcopy
+from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -44,10 +46,13 @@ def warm_python(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def fresh_globals(request):
-    """What a Runner of an earlier test has left is gone: the default scope, the log's iteration."""
+def fresh_globals():
+    """Nothing is left of the Runners of earlier tests: no default scope, no values for the log.
+
+    Two Runners of one second have one name, and so would have one message hub.
+    """
     init_default_scope('mmdet')
-    MessageHub.get_instance(request.node.nodeid)
+    MessageHub._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')
@@ -59,9 +64,10 @@ def shapes(tmp_path_factory) -> Path:
 @pytest.fixture(scope='session')
 def tiny_configs(shapes) -> Callable[..., Config]:
     """The demo's configs, shrunk to seconds: ``tiny_configs(folder, 'student', **changes)``."""
+    read = cache(Config.fromfile)
 
     def load(folder: Path, name: str, **changes) -> Config:
-        cfg = Config.fromfile(DEMO[name])
+        cfg = deepcopy(read(DEMO[name]))
         for split in ('train', 'val', 'test'):
             loader = cfg[f'{split}_dataloader']
             loader.batch_size = 4 if split == 'train' else 2
@@ -89,13 +95,21 @@ def tiny_configs(shapes) -> Callable[..., Config]:
 def tiny_distillers(tiny_configs) -> Callable[..., Config]:
     """The demo's NST config, shrunk, with the checkpoint of a (random) teacher in the folder."""
 
+    @cache
+    def make_teacher() -> tuple[bytes, torch.Tensor]:
+        """Give the teacher's checkpoint, and the state in which making it leaves the generator."""
+        torch.manual_seed(7)
+        detector = MODELS.build(tiny_configs(Path(), 'teacher').model)
+        detector.init_weights()
+        torch.save(dict(state_dict=detector.state_dict()), content := BytesIO())
+        return content.getvalue(), torch.get_rng_state()
+
     def load(folder: Path, **changes) -> Config:
         teacher = tiny_configs(folder, 'teacher')
-        torch.manual_seed(7)
-        detector = MODELS.build(teacher.model)
-        detector.init_weights()
         checkpoint = folder / 'teacher.pth'
-        torch.save(dict(state_dict=detector.state_dict()), checkpoint)
+        content, generator_state = make_teacher()
+        checkpoint.write_bytes(content)
+        torch.set_rng_state(generator_state)
         cfg = tiny_configs(folder, 'nst_student')
         cfg.model.teacher = dict(config=teacher.model, checkpoint=str(checkpoint))
         cfg.model.transfers[0].loss.loss_weight = 50.0
