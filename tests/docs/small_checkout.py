@@ -14,7 +14,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from locations import ROOT
+from locations import DEMO, ROOT
 from warm_python import __file__ as WARM_PYTHON
 from warm_python import write_client
 
@@ -63,6 +63,12 @@ SMALLER = [
         'nst_det/visualization/pattern_clouds.py',
         'random_state=0)',
         'random_state=0, max_iter=250)',
+    ),
+    (str(DEMO['teacher'].relative_to(ROOT)), 'epochs = 14', 'epochs = 2'),
+    (
+        str(DEMO['nst_student'].relative_to(ROOT)),
+        'epoch_14.pth',
+        'epoch_2.pth',
     ),
     ('Makefile', '--train 400 --test 200 --size 128', '--train 8 --test 4 --size 64'),
     ('Makefile', '--seeds 0 1 2 3 4', '--seeds 0 1'),

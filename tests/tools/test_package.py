@@ -24,8 +24,8 @@ nst_det.show_versions()
 OWN_CONFIG = """\
 _base_ = __import__('nst_det') and 'nst_det::{student}'
 model = dict(teacher=dict(config='nst_det::{teacher}', checkpoint='random'))
-train_dataloader = dict(dataset=dict(data_root='{data}/'))
-val_dataloader = test_dataloader = dict(dataset=dict(data_root='{data}/'))
+train_dataloader = dict(dataset=dict(data_root='{data}/', indices=4))
+val_dataloader = test_dataloader = dict(dataset=dict(data_root='{data}/', indices=4))
 train_cfg = dict(max_epochs=1, val_interval=1)
 """
 

@@ -21,12 +21,12 @@ from nst_det.fileio.state_dict import read_state_dict
 slow = pytest.mark.slow
 
 FAMILIES = [
-    pytest.param('faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', id='Faster R-CNN FPN'),
     pytest.param('yolox/yolox_tiny_8xb8-300e_coco.py', id='YOLOX'),
     pytest.param('detr/detr_r50_8xb2-150e_coco.py', id='DETR'),
     *(
         pytest.param(config, id=name, marks=slow)
         for name, config in {
+            'Faster R-CNN FPN': 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
             'Faster R-CNN C4': 'faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py',
             'Mask R-CNN': 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
             'Cascade R-CNN': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',

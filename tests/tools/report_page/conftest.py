@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 
 from nst_det.experiments.report import Run, read_runs, write_report
+
+NAMES = ('student', 'nst_student', 'teacher')
 
 
 @dataclass
@@ -21,20 +24,32 @@ class Report:
 
 
 @pytest.fixture
-def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
+def work_dirs(made_work_dirs, tmp_path) -> dict[str, Path]:
     """A student, a distilled student and a teacher, each with one more right box per image."""
-    truth = DATASETS.build({**tiny_config('student').test_dataloader.dataset, 'pipeline': []})
-    folders = {}
-    for extra, name in enumerate(('student', 'nst_student', 'teacher')):
-        folder = folders[name] = tmp_path / 'runs' / name
+    shutil.copytree(made_work_dirs, tmp_path / 'runs')
+    for file in (tmp_path / 'runs').rglob('*'):
+        if file.suffix == '.py' or file.name == 'last_checkpoint':
+            text = file.read_text()
+            file.write_text(text.replace(str(made_work_dirs.parent), str(tmp_path)))
+    return {name: tmp_path / 'runs' / name for name in NAMES}
+
+
+@pytest.fixture(scope='session')
+def made_work_dirs(tiny_configs, tiny_distillers, tmp_path_factory) -> Path:
+    """The folder of the three work dirs, which are copied for each test."""
+    root = tmp_path_factory.mktemp('made')
+    test_set = tiny_configs(root, 'student').test_dataloader.dataset
+    truth = DATASETS.build({**test_set, 'pipeline': []})
+    for extra, name in enumerate(NAMES):
+        folder = root / 'runs' / name
         logs = folder / '20300101_000000' / 'vis_data'
         logs.mkdir(parents=True)
-        cfg = tiny_distiller() if name == 'nst_student' else tiny_config(name)
+        cfg = tiny_distillers(root) if name == 'nst_student' else tiny_configs(root, name)
         if name == 'nst_student':
-            teacher = f'{tmp_path}/runs/teacher/epoch_2.pth'
-            (folders['student'].parent / 'teacher').mkdir()
-            Path(teacher).write_bytes((tmp_path / 'teacher.pth').read_bytes())
-            cfg.model.teacher.checkpoint = teacher
+            teacher = root / 'runs' / 'teacher' / 'epoch_2.pth'
+            teacher.parent.mkdir()
+            shutil.copy(root / 'teacher.pth', teacher)
+            cfg.model.teacher.checkpoint = str(teacher)
         cfg.dump(folder / f'{name}.py')
         lines = [
             dict(lr=0.1 / step, loss=3.0 / step + extra, time=0.5, epoch=1, iter=step, step=step)
@@ -68,7 +83,7 @@ def work_dirs(tiny_config, tiny_distiller, tmp_path) -> dict[str, Path]:
             detector = cfg.model.get('student', cfg.model)
             torch.save(dict(state_dict=MODELS.build(detector).state_dict()), checkpoint)
         (folder / 'last_checkpoint').write_text(str(checkpoint))
-    return folders
+    return root / 'runs'
 
 
 @pytest.fixture
