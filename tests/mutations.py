@@ -53,10 +53,14 @@ class Mutation:
         path.write_text(path.read_text().replace(self.text, self.becomes))
 
     def check(self, root: Path) -> None:
-        """End the program if the text does not stand exactly once in the file."""
-        count = (root / self.file).read_text().count(self.text)
+        """End the program if the text does not stand once in the file, or a test file is gone."""
+        path = root / self.file
+        count = path.read_text().count(self.text) if path.exists() else 0
         if count != 1:
             sys.exit(f'error: {self.file} has {self.text!r} {count} times, expected once')
+        for test in self.tests:
+            if not (root / test.partition('::')[0]).exists():
+                sys.exit(f'error: there is no {test}, which is to notice: {self.what}')
 
 
 def main() -> None:
@@ -64,12 +68,15 @@ def main() -> None:
     args = parse_arguments()
     mutations = read_mutations(args.mutations)
     chosen = args.only or list(mutations)
+    unknown = [number for number in chosen if number not in mutations]
+    if unknown:
+        sys.exit(f'error: --only {unknown[0]}: expected numbers from 1 to {len(mutations)}')
+    for mutation in mutations.values():
+        mutation.check(args.root)
     if args.list:
         for number in chosen:
             print(f'{number:3}  {mutations[number].file}: {mutations[number].what}')
         return
-    for number in chosen:
-        mutations[number].check(args.root)
     import_libraries()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder).resolve() / 'repository'

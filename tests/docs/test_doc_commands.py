@@ -384,7 +384,7 @@ SCENES = {
             more='--collect-only -q',
             says='::',
         ),
-        Step(  # minutes, and of the package as it is: here it is seen that there is such a list
+        Step(  # it takes minutes: here it is seen that the list fits the package and the tests
             '.venv/bin/python tests/mutations.py',
             put={'tests/': f'{ROOT}/tests/'},
             more='--only 1 --list',
