@@ -13,8 +13,14 @@ from locations import CONFIGS, DEMO, ROOT
 
 import nst_det
 
-LOOK = """
-import nst_det, mmdet, os
+# The command `nst_det train`, in a process that prints afterwards what it ran on.
+TRAIN = """
+import os, sys
+import nst_det_tool
+sys.argv = ['nst_det', 'train', 'own.py', '--work-dir', 'ours']
+nst_det_tool.main()
+import nst_det, mmdet
+print('Trained')
 print(nst_det.__file__)
 print(os.path.dirname(mmdet.__file__) + '/.mim/tools/train.py')
 nst_det.show_versions()
@@ -88,16 +94,17 @@ def installed(wheel, tmp_path_factory) -> Environment:
 
 def check_installation(environment: Environment, shapes: Path) -> None:
     """It says what it runs on, and a config of a few lines trains by mmdet's own tool and ours."""
-    file, train, *versions = environment('python', '-c', LOOK).splitlines()
-    assert Path(file).is_relative_to(environment.bin.parent)
-    assert f'nst_det      {nst_det.__version__}' in versions
     names = dict(
         student=DEMO['nst_student'].relative_to(CONFIGS),
         teacher=DEMO['teacher'].relative_to(CONFIGS),
     )
     (environment.folder / 'own.py').write_text(OWN_CONFIG.format(data=shapes, **names))
+    assert 'train' in environment('nst_det', '--help')
+    lines = environment('python', '-c', TRAIN).splitlines()
+    file, train, *versions = lines[lines.index('Trained') + 1 :]
+    assert Path(file).is_relative_to(environment.bin.parent)
+    assert f'nst_det      {nst_det.__version__}' in versions
     environment('python', train, 'own.py', '--work-dir', 'mmdets')
-    environment('nst_det', 'train', 'own.py', '--work-dir', 'ours')
     for name in ('mmdets', 'ours'):
         assert (environment.folder / name / 'epoch_1.pth').is_file()
 
