@@ -17,7 +17,7 @@ import nst_det
 TRAIN = """
 import os, sys
 import nst_det_tool
-sys.argv = ['nst_det', 'train', 'own.py', '--work-dir', 'ours']
+sys.argv = ['nst_det', 'train', 'ours.py', '--work-dir', 'ours']
 nst_det_tool.main()
 import nst_det, mmdet
 print('Trained')
@@ -28,7 +28,7 @@ nst_det.show_versions()
 
 # Two lines that choose, and what makes it seconds.
 OWN_CONFIG = """\
-_base_ = __import__('nst_det') and 'nst_det::{student}'
+_base_ = '{configs}{student}'
 model = dict(teacher=dict(config='nst_det::{teacher}', checkpoint='random'))
 train_dataloader = dict(dataset=dict(data_root='{data}/', indices=4))
 val_dataloader = test_dataloader = dict(dataset=dict(data_root='{data}/', indices=4))
@@ -98,13 +98,17 @@ def check_installation(environment: Environment, shapes: Path) -> None:
         student=DEMO['nst_student'].relative_to(CONFIGS),
         teacher=DEMO['teacher'].relative_to(CONFIGS),
     )
-    (environment.folder / 'own.py').write_text(OWN_CONFIG.format(data=shapes, **names))
+    (package,) = (environment.bin.parent / 'lib').glob('python*/site-packages/nst_det')
+    # mmdet's own tools read _base_ before they import nst_det, and so need the path.
+    for name, configs in [('ours', 'nst_det::'), ('mmdets', f'{package}/.mim/configs/')]:
+        text = OWN_CONFIG.format(configs=configs, data=shapes, **names)
+        (environment.folder / f'{name}.py').write_text(text)
     assert 'train' in environment('nst_det', '--help')
     lines = environment('python', '-c', TRAIN).splitlines()
     file, train, *versions = lines[lines.index('Trained') + 1 :]
     assert Path(file).is_relative_to(environment.bin.parent)
     assert f'nst_det      {nst_det.__version__}' in versions
-    environment('python', train, 'own.py', '--work-dir', 'mmdets')
+    environment('python', train, 'mmdets.py', '--work-dir', 'mmdets')
     for name in ('mmdets', 'ours'):
         assert (environment.folder / name / 'epoch_1.pth').is_file()
 
