@@ -260,7 +260,7 @@ def tables(figures: dict) -> str:
                 if (row['kernel'], row['formulation']) == (kernel, name)
             }
             growth.append([kernel, name, *(f'{found[size]:.2f}' for size in GROWTH)])
-    choices = [['what', 'way', 'ms', '× the first']]
+    choices = [['what', 'variant', 'ms', '× 1st variant']]
     for row in figures['choices']:
         cells = [row['what'], row['way'], f'{1e3 * row["seconds"]:.2f}', f'{row["over_first"]:.2f}']
         choices.append(cells)

@@ -200,7 +200,7 @@ def _tested_samples(dataset: VOCDevkitDataset) -> list[dict]:
 
 def data_table(rows: list[dict]) -> str:
     """The figures as Markdown."""
-    cells = [['what', 'way', 'images', 's', 'ms an image', 'images/s', '× the first']]
+    cells = [['what', 'variant', 'images', 's', 'ms per image', 'images/s', '× 1st variant']]
     for row in rows:
         each = row['seconds'] / row['images']
         figures = f'{row["seconds"]:.2f}', f'{1e3 * each:.2f}', f'{1 / each:.0f}'

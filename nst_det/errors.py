@@ -1,4 +1,4 @@
-"""Errors that a user can correct, each told in one clear line."""
+"""Errors that a user can correct, each reported in one clear line."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Export a trained student: write a plain mmdet checkpoint, and the plain config beside it.
 
-Both load without the distiller and its teacher: in mmdet.apis.DetInferencer, in mmdet's own tools.
-The tool also prints the cost of a prediction of the student and of the teacher.
+Both files load without the distiller and its teacher, in mmdet.apis.DetInferencer and in mmdet's
+own tools. The tool also prints what one prediction costs with the student and with the teacher.
 """
 
 import argparse

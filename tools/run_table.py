@@ -50,7 +50,9 @@ def parse_args() -> argparse.Namespace:
         'needs the checkpoint that its config names',
     )
     parser.add_argument(
-        '--baseline', metavar='ROW', help='row that the gains are over (default: the first row)'
+        '--baseline',
+        metavar='ROW',
+        help='row that the other rows are compared with (default: the first row)',
     )
     parser.add_argument(
         '--gpus',

@@ -267,8 +267,8 @@ def _load_base(path: str) -> Config:
         raise UserError(f'{path} has no model with a type: give the config of a detector')
     if not isinstance(model['type'], str):
         raise UserError(
-            f'{path} is a config of the kind that imports its classes, which _base_ cannot '
-            'inherit: give one that names its types as text'
+            f"{path} is in mmengine's pure Python style, which imports its classes, and _base_ "
+            'cannot inherit it: give a config that names its types as text'
         )
     if is_distiller(model):
         raise UserError(f'{path} has NST already: edit it, or give the plain student config')

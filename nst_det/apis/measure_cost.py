@@ -40,7 +40,7 @@ def measure_costs(
 ) -> dict[str, DetectorCost]:
     """Measure detectors on an image of random pixels, on the device that they are on.
 
-    They take turns, so that other work of the machine slows down all of them.
+    The detectors are timed in turns, so that other work of the machine slows down all of them.
 
     Args:
         detectors (dict[str, nn.Module]): The detectors by name, in evaluation mode.

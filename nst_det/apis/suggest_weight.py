@@ -58,7 +58,7 @@ class Measurement:
         if not 0 < ratio < float('inf'):
             raise UserError(
                 f"no gradient of the detection losses could be measured at '{self.layer}', so "
-                'the transfer cannot be weighed against it: choose a layer that detection reads'
+                'no weight can be computed for it: choose a layer that the heads depend on'
             )
         return float(f'{target / ratio:.2g}')
 
@@ -86,7 +86,7 @@ def measure(
     purpose = 'there is no weight to suggest without a teacher'
     distiller = build_distiller(cfg, purpose, monitor_interval=1)
     if not distiller.transfers:
-        raise UserError('the distiller has no transfers: give it one, there is nothing to weigh')
+        raise UserError('the distiller has no transfers, so no weight can be measured: give it one')
     measurements = [
         Measurement(transfer.layer, transfer.loss.loss_weight, [], [], transfer.loss.unit)
         for transfer in distiller.transfers

@@ -125,7 +125,7 @@ def checked_options(cls: Class) -> Class:
 
 
 def check_keys(cfg: dict, allowed: list[str], where: str) -> None:
-    """Refuse the first key of a config dict that nothing would read.
+    """Raise an error for the first unknown key of a config dict.
 
     Args:
         cfg (dict): The config dict.

@@ -1,4 +1,4 @@
-"""The one reader of test results: what each value of an evaluator's JSON is called and means."""
+"""Reading test results: the name and the meaning of each value in the JSON of an evaluator."""
 
 import json
 import math
@@ -107,9 +107,10 @@ class Results:
     """The results of one test, or of one validation.
 
     Args:
-        values (Mapping[str, Any]): The JSON of a test, or an entry of the training log. What is not
-            a finite number, and what is logged beside the metrics (times, steps), is left out; so
-            is a negative AP, by which COCO reports that there is no such object.
+        values (Mapping[str, Any]): The JSON of a test, or an entry of the training log. Values that
+            are not finite numbers, and values that are logged beside the metrics (times, steps),
+            are left out. A negative AP is left out as well: COCO reports it if the data has no such
+            object.
         evaluators (dict, list[dict] or None): The ``test_evaluator`` of the config, whose
             ``iou_thrs`` replace the usual thresholds. Defaults to None.
 

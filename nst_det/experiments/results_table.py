@@ -73,7 +73,7 @@ class ResultsTable:
 
     Args:
         rows (list[Row]): The methods, in the order of the table. Rows without results are left out.
-        baseline (str): The method that the gains are over.
+        baseline (str): The method that the others are compared with.
         paper (dict[str, dict[str, float]]): The values of the paper, ``'mAP'`` and the AP of each
             class, by method, shown below our values. Defaults to none.
         protocol (str): How VOC takes AP. Defaults to ``'11 points'``, as in VOC2007.

@@ -32,13 +32,13 @@ class TableRun:
         tools (Path): The folder of ``train.py`` and ``test.py``.
         teacher (Config, optional): The config of the teacher of all distilled rows, which is
             trained first. Defaults to None: each row needs the checkpoint that its config names.
-        baseline (str, optional): The name of the row that the gains are over. Defaults to None: the
-            first row.
+        baseline (str, optional): The name of the row that the others are compared with. Defaults to
+            None: the first row.
         paper (bool): Show the rows of table 4 of the paper beside ours. Defaults to False.
 
     Raises:
-        UserError: If two rows have the same name, the baseline is no row, the rows and the teacher
-            differ in their test, or the paper has another one.
+        UserError: If two rows have the same name, the baseline is not the name of a row, the rows
+            and the teacher are tested differently, or the paper tests differently.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Writing a file such that it is on disk either completely or not at all."""
+"""Writing a file so that it is on disk either completely or not at all."""
 
 import os
 import uuid
@@ -6,16 +6,17 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, content: bytes, shared: bool = False) -> None:
-    """Write a file such that its name never stands for an incomplete one.
+    """Write a file so that there is never an incomplete file under its name.
 
-    The content is written to ``<name>.part``, synced, and renamed. After a killed process, a full
-    disk or a power cut, the old file is still there.
+    The content is written to ``<name>.part``, synced, and renamed. If the process is killed, the
+    disk is full or the power fails before that, the old file is still there.
 
     Args:
         path (str or Path): The file. A missing folder is made.
         content (bytes): Its content.
         shared (bool): Whether several processes may write the file at the same time: the name of
-            each process's part is then unique. Defaults to False: the next try reuses the part.
+            each process's ``.part`` file is then unique. Defaults to False: the next try overwrites
+            the ``.part`` file.
 
     Raises:
         OSError: If it cannot be written, with the name of the file. The old file is unchanged.

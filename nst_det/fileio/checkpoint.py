@@ -27,11 +27,11 @@ _kept: dict[tuple, Any] | None = None  # what was read, by file; None outside of
 
 @contextmanager
 def reading_once() -> Iterator[None]:
-    """Read every checkpoint file only once from disk within a block, whoever asks for it.
+    """Read every checkpoint file only once from disk within a block.
 
-    The start of a command checks a checkpoint before the model is built, and mmengine loads it
-    afterwards. Within the block both get the same object, on the CPU. Nobody may change it but the
-    last reader. When the block ends, the memory is free.
+    A command checks its checkpoint before the model is built, and mmengine loads the checkpoint
+    afterwards. Within the block both get the same object, on the CPU. Only the last reader may
+    change this object. When the block ends, the memory is freed.
     """
     global _kept
     outer, _kept = _kept, {}
@@ -165,8 +165,8 @@ def cached(url: str, sha256: str | None = None, folder: str | None = None) -> Pa
             hub.
 
     Returns:
-        Path: The file. Its name begins with a hash of the address, so that files of one name from
-        two places are two files.
+        Path: The file. Its name begins with a hash of the address, so that files with the same name
+        from different addresses are kept apart.
 
     Raises:
         UserError: See :func:`local_file`.

@@ -150,7 +150,7 @@ def test_resuming_from_what_is_not_there_or_of_another_architecture(
 
 def test_weights_alone_are_nothing_to_resume(tool, write, tiny_distiller, checkpoint):
     line = fails(tool('train', write(tiny_distiller()), '--resume', checkpoint))
-    assert 'holds weights and no training to resume' in line
+    assert 'holds only weights, so no training can be resumed' in line
 
 
 def test_starting_from_weights_that_hardly_fit(tool, write, tiny_distiller):

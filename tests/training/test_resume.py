@@ -41,7 +41,7 @@ def test_a_broken_checkpoint_is_passed_over_and_named(trained, content, capsys):
     last.write_bytes(last.read_bytes()[:-1000] if content is None else content)
     assert latest_training(trained) == str(trained / 'epoch_1.pth')
     line = capsys.readouterr().err.splitlines()[0]
-    assert line.startswith('passed over: ')
+    assert line.startswith('checkpoint passed over: ')
     assert str(last) in line
 
 
@@ -62,7 +62,7 @@ def test_a_folder_of_broken_checkpoints_is_an_error_and_an_empty_one_gives_none(
 
 
 def test_weights_alone_are_no_training(trained):
-    with pytest.raises(UserError, match='holds weights and no training to resume'):
+    with pytest.raises(UserError, match='holds only weights, so no training can be resumed'):
         read_training(str(trained / 'best.pth'))
 
 
@@ -79,7 +79,7 @@ def test_weights_alone_are_no_training(trained):
 )
 def test_a_checkpoint_with_an_impossible_meta_is_no_training(tmp_path, meta, message):
     torch.save(dict(TRAINING, meta=meta), tmp_path / 'odd.pth')
-    with pytest.raises(UserError, match=rf'odd\.pth holds no training: {message}'):
+    with pytest.raises(UserError, match=rf'odd\.pth cannot be resumed: {message}'):
         read_training(str(tmp_path / 'odd.pth'))
 
 

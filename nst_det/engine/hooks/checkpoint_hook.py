@@ -27,7 +27,7 @@ TERMINATED = 128 + signal.SIGTERM  # the exit status of a process that SIGTERM e
 
 @HOOKS.register_module()
 class CheckpointHook(_CheckpointHook):
-    """The hook of mmengine, with an order of steps in which nothing is lost at any moment.
+    """The hook of mmengine, changed so that the last complete checkpoint always stays on disk.
 
     - An old checkpoint is deleted only after the newer one is complete on disk; the same holds for
       the best one. ``last_checkpoint`` is written after that, atomically.

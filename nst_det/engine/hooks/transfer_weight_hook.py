@@ -27,11 +27,11 @@ class TransferWeightHook(Hook):
     the uninterrupted one. The log shows the weight of each transfer as ``weight_…``.
 
     Args:
-        warmup (int or float): Length of the rise, 0 for none. Defaults to 0.
-        start_factor (float): The factor at the start of the rise, 0 to 1. Defaults to 0.0.
-        decay (tuple, optional): Begin and end of the fall. Defaults to None, no fall.
-        end_factor (float): The factor at the end of the fall, 0 to 1. Defaults to 0.0.
-        curve (str): The shape of the fall, ``'linear'`` or ``'cosine'``. Defaults to ``'linear'``.
+        warmup (int or float): Length of the warm-up, 0 for none. Defaults to 0.
+        start_factor (float): The factor at the start of the warm-up, 0 to 1. Defaults to 0.0.
+        decay (tuple, optional): Begin and end of the decay. Defaults to None, no decay.
+        end_factor (float): The factor at the end of the decay, 0 to 1. Defaults to 0.0.
+        curve (str): The shape of the decay, ``'linear'`` or ``'cosine'``. Defaults to ``'linear'``.
         stop (int or float, optional): When the transfers stop. Defaults to None, never.
         by_epoch (bool): All times are in epochs, which may be fractions (0.5), instead of
             iterations. The factor still changes with every iteration. Defaults to False.
@@ -58,7 +58,7 @@ class TransferWeightHook(Hook):
         self.decay = None
         if decay is not None:
             if not isinstance(decay, (list, tuple)) or len(decay) != 2:
-                raise wrong_value('decay', decay, 'begin and end of the fall, as (1000, 4000)')
+                raise wrong_value('decay', decay, 'begin and end of the decay, as (1000, 4000)')
             self.decay = tuple(check_number('decay', time, minimum=0) for time in decay)
         self.end_factor = check_number('end_factor', end_factor, minimum=0, maximum=1)
         self.curve = check_choice('curve', curve, ('linear', 'cosine'))
@@ -79,8 +79,8 @@ class TransferWeightHook(Hook):
         if times != sorted(times) or (self.decay and self.decay[0] == self.decay[1]):
             raise UserError(
                 f'TransferWeightHook: warmup={self.warmup}, decay={self.decay}, stop={self.stop} '
-                'are not in order: the warm-up must end before the fall begins, and the fall '
-                'before the stop'
+                'are not in order: warmup must end before decay begins, and decay must end before '
+                'stop'
             )
         if times == [0]:
             raise UserError(

@@ -19,7 +19,7 @@ def last_checkpoint(work_dir: str | Path) -> str | None:
 
     Returns:
         str, optional: The path as the training noted it in the file ``last_checkpoint``. None if
-        there is no note.
+        there is no such file, or it is empty.
     """
     note = Path(work_dir) / 'last_checkpoint'
     text = note.read_text(errors='replace') if note.is_file() else ''
@@ -29,8 +29,9 @@ def last_checkpoint(work_dir: str | Path) -> str | None:
 def latest_training(work_dir: str | Path) -> str | None:
     """Find the newest complete checkpoint from which a training can resume.
 
-    That is the one named in the file ``last_checkpoint``. If it is missing or broken, it is the
-    newest other checkpoint of the folder. Every broken one is named on standard error.
+    This is the checkpoint that the file ``last_checkpoint`` names. If that file or that checkpoint
+    is missing or broken, the newest complete checkpoint of the folder is taken. Every checkpoint
+    that is passed over is named on standard error, with the reason.
 
     Args:
         work_dir (str or Path): The training's folder.
@@ -52,7 +53,7 @@ def latest_training(work_dir: str | Path) -> str | None:
         try:
             read_training(str(path))
         except UserError as error:
-            print(f'passed over: {error}', file=sys.stderr)
+            print(f'checkpoint passed over: {error}', file=sys.stderr)
         else:
             return str(path)
     if paths:
@@ -72,23 +73,23 @@ def read_training(path: str) -> dict:
         dict: Its content.
 
     Raises:
-        UserError: If it cannot be read, or holds no training.
+        UserError: If it cannot be read, or does not contain the state of a training.
     """
     content = read_checkpoint(path)
     if not isinstance(content, dict) or not {'optimizer', 'message_hub'} <= set(content):
         raise UserError(
-            f'{path} holds weights and no training to resume: start from it by '
-            f'--cfg-options load_from={path}'
+            f'{path} holds only weights, so no training can be resumed from it: start a new one '
+            f'from these weights with --cfg-options load_from={path}'
         )
     meta = content.get('meta')
     if not isinstance(meta, dict):
-        raise UserError(f'{path} holds no training: its meta is {meta!r:.80}, expected a dict')
+        raise UserError(f'{path} cannot be resumed: its meta is {meta!r:.80}, expected a dict')
     numbers = dict(epoch=meta.get('epoch'), iter=meta.get('iter'), seed=meta.get('seed', 0))
     for name, value in numbers.items():
         try:
             check_integer(name, value, 0, 2**32 - 1 if name == 'seed' else sys.maxsize)
         except UserError as error:
-            raise UserError(f'{path} holds no training: its {error}') from error
+            raise UserError(f'{path} cannot be resumed: its {error}') from error
     return content
 
 

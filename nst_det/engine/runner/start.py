@@ -27,7 +27,8 @@ def start_training(cfg: Config) -> None:
 
     Args:
         cfg (Config): The complete config. ``load_from`` names a checkpoint to start from, or with
-            ``resume=True`` the one to resume; without a name the newest of ``work_dir`` resumes.
+            ``resume=True`` the checkpoint to resume; without ``load_from``, ``resume=True`` resumes
+            the newest checkpoint of ``work_dir``.
 
     Raises:
         UserError: If the training would overwrite another one, cannot resume, or cannot take the

@@ -26,7 +26,8 @@ def attention_pattern(feature_map: Tensor) -> Tensor:
         Tensor: A unit vector for each image, `(N, H·W)`; zero, and without gradient, if the whole
         feature map is zero.
     """
-    # Scaled first, or the fourth powers in the norm would overflow or vanish; Q / ‖Q‖ stays.
+    # The activations are scaled first: the fourth powers in the norm could overflow or vanish. The
+    # scale has no effect on Q / ‖Q‖.
     peak = feature_map.detach().abs().amax((1, 2, 3), keepdim=True)
     alive = peak > 0
     scaled = feature_map / torch.where(alive, peak, torch.ones_like(peak))

@@ -15,7 +15,7 @@ from nst_det.models.losses.match_features import match_features
 class TransferLoss(nn.Module):
     """A loss that makes a student more like its teacher.
 
-    A loss of your own subclasses :class:`FeatureLoss` or :class:`LogitLoss`.
+    To write your own loss, derive a class from :class:`FeatureLoss` or :class:`LogitLoss`.
 
     Attributes:
         compares (str): ``'features'``: two feature maps. ``'logits'``: the logits of two heads.
@@ -65,9 +65,9 @@ class TransferLoss(nn.Module):
 class FeatureLoss(TransferLoss):
     """A loss between a feature map of the student and one of the teacher.
 
-    A loss of your own subclasses this, sets ``method`` and ``measure``, implements
-    :meth:`distance` and registers itself into ``mmdet.registry.MODELS``. If it overrides
-    :meth:`forward` instead, it has to apply its connector itself.
+    To write your own loss, derive a class from this one, set ``method`` and ``measure``, implement
+    :meth:`distance` and register the class in ``mmdet.registry.MODELS``. A class that overrides
+    :meth:`forward` instead has to apply its connector itself.
 
     Args:
         loss_weight (float): The weight of the loss, at least 0.
@@ -118,7 +118,7 @@ class FeatureLoss(TransferLoss):
             student, teacher = match_features(student, teacher, mask)
             if self.connector is not None:
                 student = self.connector(student, teacher.shape[1])
-                if mask is not None:  # a bias makes other values of the zeros outside the mask
+                if mask is not None:  # a bias changes the zeros outside the mask
                     student = student.masked_fill(~mask, 0)
             distance = self.distance(student, teacher, mask)
         return self.loss_weight * self.coefficient * distance.mean()
@@ -142,9 +142,9 @@ class FeatureLoss(TransferLoss):
 class LogitLoss(TransferLoss):
     """A loss between the logits of the student and those of the teacher.
 
-    A loss of your own subclasses this, sets ``method`` and ``measure``, implements
-    ``forward(student, teacher, sigmoid, regions=None)`` as :meth:`KDLoss.forward` and registers
-    itself into ``mmdet.registry.MODELS``.
+    To write your own loss, derive a class from this one, set ``method`` and ``measure``, implement
+    ``forward(student, teacher, sigmoid, regions=None)`` as :meth:`KDLoss.forward` does, and
+    register the class in ``mmdet.registry.MODELS``.
     """
 
     compares = 'logits'

@@ -15,8 +15,8 @@ MAX_KERNEL_SIZE = 31
 class Connector(nn.Module, ABC):
     """A trained module that brings the student's feature map to the teacher's channel count.
 
-    Its weights are built by :meth:`connect`, before the optimizer. A connector of your own
-    subclasses this, implements :meth:`build_layer` and registers itself into
+    Its weights are built by :meth:`connect`, before the optimizer. To write your own connector,
+    derive a class from this one, implement :meth:`build_layer` and register the class in
     ``mmdet.registry.MODELS``.
     """
 

@@ -45,15 +45,15 @@ class NSTLoss(FeatureLoss):
 
     .. math:: L = \frac{λ}{2} \cdot \frac{1}{N} \sum_n \mathrm{MMD}^2(F_T^n, F_S^n)
 
-    the paper's eq. 5 with its ½, so ``loss_weight`` *is* the paper's λ. Public re-implementations
-    that put a weight of 50 directly on MMD² use what is ``loss_weight=100`` here.
+    This is eq. 5 of the paper with the factor ½, so ``loss_weight`` *is* λ of the paper. Public
+    re-implementations that multiply MMD² by 50 directly use what is ``loss_weight=100`` here.
 
     The channel counts of teacher and student may differ; no connector is needed.
 
     Args:
         loss_weight (float): λ, at least 0. Defaults to 50.0.
-        kernel (dict or Kernel): ``LinearKernel``, ``PolynomialKernel``, ``GaussianKernel`` or a
-            kernel of your own. Defaults to ``dict(type='PolynomialKernel', degree=2, offset=0.0)``,
+        kernel (dict or Kernel): ``LinearKernel``, ``PolynomialKernel``, ``GaussianKernel`` or
+            your own kernel. Defaults to ``dict(type='PolynomialKernel', degree=2, offset=0.0)``,
             the best one in the paper.
         connector (dict or Connector, optional): Converts the student's feature map first, such as
             ``dict(type='ConvConnector')``. Defaults to None.

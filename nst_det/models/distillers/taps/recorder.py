@@ -30,8 +30,8 @@ class Recorder:
     """Notes inputs and outputs of modules, as long as a ``with`` block lasts.
 
     It registers hooks, and wraps the ``forward`` method of each module as well: mmdet calls the
-    ``forward`` method of many heads directly, which skips hooks. The end of the block takes all of
-    that back, so a detector that is copied, saved or exported later is unchanged.
+    ``forward`` method of many heads directly, which skips hooks. At the end of the block all hooks
+    and wrappers are removed, so a detector that is copied, saved or exported later is unchanged.
 
     Each ``note`` is called with the number of the call of the module, counted from 0, and with what
     the module takes or returns.
@@ -75,8 +75,8 @@ class Recorder:
 
         Args:
             module (nn.Module): The module.
-            note (Callable): Takes the number of the call and the output, as the hooks of other
-                people have left it.
+            note (Callable): Takes the number of the call and the output, as changed by the hooks
+                that other code registered on the module.
             method (str): The method to call. Defaults to ``'forward'``.
         """
         calls = itertools.count()
@@ -201,9 +201,9 @@ def record(
         :meth:`Tap.select`.
 
     Raises:
-        UserError: If a tapped module does not exist, does not run (that often), runs more than once
-            while its tap does not name one of the calls, or if the recorded tensor is overwritten
-            in place.
+        UserError: If a tapped module does not exist, runs less often than its tap says or not at
+            all, or runs more than once while its tap names no call; or if the recorded tensor is
+            overwritten in place.
     """
     modules = [tap.module(detector, role) for tap in taps]
     tensors: list[Tensor | None] = [None] * len(taps)

@@ -35,14 +35,14 @@ class Tap:
               ``"backbone['c4']"`` of a module that returns a dict, ``'head[0][1]'`` of a sequence
               inside a sequence. ``'input:bbox_head[0]'`` picks in the same way from several
               inputs, or from one input that is a sequence;
-            - ``'encoder/16'``: a transformer's sequence `(N, L, C)` has one position per
-              16 × 16 pixels. Of a sequence with several levels, one after another, this picks the
-              level of that stride. A sequence of a single level with stride 4, 8, 16, 32, 64 or 128
-              does not need it.
+            - ``'encoder/16'`` says that a transformer's sequence `(N, L, C)` has one position per
+              16 × 16 pixels. If the sequence contains several levels, one after another, it picks
+              the level of that stride. A sequence of a single level with stride 4, 8, 16, 32, 64 or
+              128 does not need it.
 
     Attributes:
         reads_input (bool): Whether the tap reads the input of the module.
-        prefix (str): ``'input:'`` if so, else ``''``.
+        prefix (str): ``'input:'`` if the tap reads the input, else ``''``.
         path (str): The path of the module.
         call (int, optional): The number of the call, counted from 0.
         picks (list[int or str]): What to pick from nested sequences and dicts.

@@ -37,8 +37,8 @@ class Teacher:
     Args:
         config (str or dict): The detector's config: a path, ``'mmdet::…'``, a complete config or a
             model dict. If it is the config of a distiller, its student becomes the teacher.
-        checkpoint (str): Path or URL of the detector's weights, every key of which must fit.
-            ``'random'`` asks for an untrained teacher.
+        checkpoint (str): Path or URL of the detector's weights; every key must fit. ``'random'``
+            asks for an untrained teacher.
         sha256 (str, optional): The checkpoint's SHA-256 in hex, or at least its first 8 digits. A
             file with another hash is refused. Defaults to None.
         fuse (bool): Fold batch norms into the convolutions before them. The outputs are compared on
@@ -49,8 +49,9 @@ class Teacher:
         precision (str, optional): ``'float32'``, ``'bfloat16'`` or ``'float16'``, independent of
             the student's precision. The losses are always computed in float32. Defaults to None:
             the student's precision, which is float32 without ``--amp``.
-        cache (str, optional): A folder for the feature maps of each image, from which an image that
-            comes again unchanged is read: see :class:`FeatureCache`. Defaults to None, no cache.
+        cache (str, optional): A folder for the feature maps of each image. If an image comes again
+            unchanged, its feature maps are read from there: see :class:`FeatureCache`. Defaults to
+            None, no cache.
         cache_gib (float): The maximum size of that folder in GiB. Defaults to 50.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The base class of the transfers: one loss between something of student and teacher."""
+"""The base class of the transfers: each computes one loss between student and teacher."""
 
 import math
 from abc import ABC, abstractmethod
@@ -62,7 +62,7 @@ class StudentOutput:
 
 
 class Transfer(ABC):
-    """One loss between something of the student and something of the teacher.
+    """Computes one loss between feature maps, or logits, of the student and of the teacher.
 
     Args:
         loss (TransferLoss): The loss.
@@ -117,18 +117,18 @@ class Transfer(ABC):
 
     @abstractmethod
     def check_student(self, detector: nn.Module) -> None:
-        """Check that a student has what the transfer reads from it.
+        """Check that a student has the layer or the logits that the transfer reads.
 
         Raises:
-            UserError: If it has not.
+            UserError: If the student lacks them.
         """
 
     @abstractmethod
     def check_teacher(self, detector: nn.Module) -> None:
-        """Check that a teacher has what the transfer reads from it.
+        """Check that a teacher has the layer or the logits that the transfer reads.
 
         Raises:
-            UserError: If it has not.
+            UserError: If the teacher lacks them.
         """
 
     @property

@@ -13,9 +13,9 @@ from nst_det.config.validators import check_integer, check_number
 class Kernel(ABC):
     """A kernel k(x, y) that depends on the patterns through their inner products alone.
 
-    So it works elementwise on a Gram matrix, and nothing larger than C × C is ever built. A kernel
-    of your own subclasses this, implements :meth:`values` and registers itself into
-    ``mmdet.registry.MODELS``.
+    So it works elementwise on a Gram matrix, and nothing larger than C × C is ever built. To write
+    your own kernel, derive a class from this one, implement :meth:`values` and register the class
+    in ``mmdet.registry.MODELS``.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -66,8 +66,7 @@ class Kernel(ABC):
     ) -> Tensor:
         """Differentiate the kernel by each inner product, with the norms held fixed.
 
-        A kernel of your own need not implement it: by default autograd differentiates
-        :meth:`values`.
+        Your own kernel need not implement it: by default autograd differentiates :meth:`values`.
 
         Args:
             gram (Tensor): The inner products xᵀy, `(N, C_x, C_y)`.
