@@ -54,6 +54,7 @@ PAIRS = [
         'retinanet/retinanet_r50_fpn_1x_coco.py',
         'faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py',
         id='Faster R-CNN R101 to RetinaNet R50',
+        marks=slow,
     ),
     *(
         pytest.param(student, teacher, id=name, marks=slow)
