@@ -1,6 +1,7 @@
 """Finding config files, those that nst_det ships among them. It imports no mmengine."""
 
 import difflib
+from importlib.util import find_spec
 from pathlib import Path
 
 from nst_det.errors import UserError, nearest
@@ -21,11 +22,12 @@ def find_config(path: str) -> Path | None:
             mmengine finds.
 
     Raises:
-        UserError: If there is no such file.
+        UserError: If there is no such file, or no such package.
     """
     if path.startswith(SCOPE):
         return shipped_config(path)
     if '::' in path:
+        _check_other_package(path)
         return None
     file = Path(path).expanduser()
     if file.is_dir():
@@ -38,6 +40,19 @@ def find_config(path: str) -> Path | None:
         hint = f': {nearest(path, close)}' if close else ''
         raise UserError(f'there is no config file {file.absolute()}{hint}')
     return file
+
+
+def _check_other_package(path: str) -> None:
+    """Check that the package of ``'package::folder/name'`` is installed, without importing it."""
+    package, _, name = path.partition('::')
+    if not package.isidentifier() or find_spec(package) is None:
+        hint = nearest(package, ('nst_det', 'mmdet'))
+        raise UserError(f"{path} names the package '{package}', which is not installed: {hint}")
+    if '/' not in name:
+        raise UserError(
+            f"{path} names no folder, expected '{package}::FOLDER/NAME.py', such as "
+            "'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'"
+        )
 
 
 def shipped_config(name: str) -> Path:

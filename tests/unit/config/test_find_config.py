@@ -20,6 +20,19 @@ def test_a_config_of_another_package_is_left_to_mmengine():
     assert find_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py') is None
 
 
+@pytest.mark.parametrize(
+    ('path', 'answer'),
+    [
+        ('nst_dett::faster_rcnn_nst_voc.py', "'nst_dett', which is not installed: did you mean"),
+        ('::faster_rcnn_nst_voc.py', "package '', which is not installed: choose from"),
+        ('mmdet::retinanet_r18_fpn_1x_coco.py', "no folder, expected 'mmdet::FOLDER/NAME.py'"),
+    ],
+)
+def test_a_config_of_another_package_without_that_package_or_its_folder_is_refused(path, answer):
+    with pytest.raises(UserError, match=answer):
+        find_config(path)
+
+
 @pytest.mark.parametrize('path', [str(CONFIGS / 'faster_rcnn_nst_vok.py'), 'nst_det::rcnn_nst_voc'])
 def test_a_misspelt_config_is_answered_by_the_nearest(path):
     with pytest.raises(UserError, match=r"did you mean .*faster_rcnn_nst_voc\.py'"):
