@@ -27,4 +27,6 @@ def load_config(path: str) -> Config:
     except UserError:  # such as a _base_ that nst_det does not ship
         raise
     except Exception as error:
-        raise UserError(f'config {path} cannot be read: {one_line(error)}') from error
+        # The message of an assertion in a config is meant for the user as it is.
+        line = one_line(error, with_type=not isinstance(error, AssertionError))
+        raise UserError(f'config {path} cannot be read: {line}') from error
