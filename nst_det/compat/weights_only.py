@@ -142,6 +142,14 @@ _SAFE_GLOBALS = (
 )
 
 
+def load_from_local(path: str, map_location: Any = None) -> Any:
+    """Read a checkpoint file: see :func:`nst_det.fileio.checkpoint.load_file`.
+
+    The name is that of mmengine's own loader: mmengine logs a part of it ("by local backend").
+    """
+    return checkpoint.load_file(path, map_location)
+
+
 def apply() -> None:
     """Let ``torch.load(..., weights_only=True)`` read the checkpoints of mmengine's Runner."""
     if torch.__version__ >= (2, 6):
@@ -152,5 +160,5 @@ def apply() -> None:
             allowed[name] = stand_in
     mmengine_checkpoint.load_url = checkpoint.load_url
     mmengine_checkpoint.CheckpointLoader.register_scheme(
-        prefixes='', loader=checkpoint.load_file, force=True
+        prefixes='', loader=load_from_local, force=True
     )

@@ -11,6 +11,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from nst_det import compat
 from nst_det.errors import UserError
@@ -247,6 +248,13 @@ def test_code_in_a_checkpoint_is_still_refused(tmp_path):
 
 
 @needs_weights_only
+def test_the_log_of_a_loaded_checkpoint_names_a_local_file(checkpoint, monkeypatch):
+    lines = []
+    monkeypatch.setattr(mmengine_checkpoint, 'print_log', lambda line, **_: lines.append(line))
+    mmengine_checkpoint.CheckpointLoader.load_checkpoint(str(checkpoint))
+    assert lines == [f'Loads checkpoint by local backend from path: {checkpoint}']
+
+
 def test_applying_the_shims_again_allows_nothing_more():
     before = torch.serialization.get_safe_globals()
     compat.apply()
