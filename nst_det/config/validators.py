@@ -36,7 +36,7 @@ def check_number(
     Raises:
         UserError: If it is anything else.
     """
-    valid = _is_kind(value, (int, float)) and abs(value) <= sys.float_info.max  # NaN is not, either
+    valid = is_number(value) and abs(value) <= sys.float_info.max  # NaN is not, either
     if not (valid and _in_range(value, minimum, maximum, above)):
         expected = f'a number{_range_text(minimum, maximum, above)}{hint}'
         raise wrong_value(option, value, expected)
@@ -165,6 +165,11 @@ def _shown(value: Any) -> str:
     except Exception:  # an integer of more digits than Python writes
         text = f'a {type(value).__name__}'
     return ' '.join(text.split())[:80]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, NaN and infinity included, and not a bool."""
+    return _is_kind(value, (int, float))
 
 
 def _is_kind(value: Any, kinds: tuple[type, ...]) -> bool:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from nst_det.config.detector import is_distiller
 from nst_det.config.load import load_config
+from nst_det.config.validators import is_number
 from nst_det.errors import UserError
 from nst_det.evaluation import Results
 from nst_det.fileio.find import find_work_dir
@@ -188,7 +189,7 @@ def _read_scalars(run: Run) -> list[dict]:
             except (ValueError, KeyError, TypeError):
                 damaged += 1
                 continue
-            steps[key] = {name: value for name, value in entry.items() if _is_number(value)}
+            steps[key] = {name: value for name, value in entry.items() if is_number(value)}
     if not steps:
         run.missing.append(
             'no training log: there is no vis_data/scalars.json, which the LocalVisBackend writes'
@@ -196,10 +197,6 @@ def _read_scalars(run: Run) -> list[dict]:
     if damaged:
         run.missing.append(f'{damaged} damaged lines of the training log were left out')
     return [steps[key] for key in sorted(steps)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _read_metrics(run: Run) -> None:
@@ -214,7 +211,7 @@ def _read_metrics(run: Run) -> None:
         run.metrics = {
             name: value
             for name, value in metrics.items()
-            if _is_number(value) and math.isfinite(value)
+            if is_number(value) and math.isfinite(value)
         }
         run.metrics_file = file
         return

@@ -16,7 +16,7 @@ import torch
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
-from nst_det.errors import UserError
+from nst_det.errors import UserError, one_line
 from nst_det.fileio.download import check_digest, download
 from nst_det.fileio.find import find_checkpoint
 from nst_det.fileio.trusted import TRUST_OPTION, is_trusted
@@ -218,7 +218,7 @@ def _check_format(file: Path) -> None:
 
 def _refusal(path: str, error: Exception) -> str:
     """The message for a pickle that torch refused to load."""
-    line = ' '.join(str(error).split())
+    line = one_line(error, with_type=False)
     found = re.search(r'(?:GLOBAL|class|function) (\S+)', line)
     if 'refused' in line:
         reason = re.split(r'(?<=[a-z0-9])\. ', line[line.index('refused') :])[0]
