@@ -112,10 +112,10 @@ def apply_speedups(
             speedups.append(ConvBNFusion(pairs))
         if channels_last:
             speedups.append(ChannelsLast(detector))
-        return [speedup for speedup in speedups if _apply_if_exact(speedup, run, expected)]
+        return [speedup for speedup in speedups if _apply_if_equal(speedup, run, expected)]
 
 
-def _apply_if_exact(
+def _apply_if_equal(
     speedup: ConvBNFusion | ChannelsLast, run: Callable[[], list[Tensor]], expected: list[Tensor]
 ) -> bool:
     """Apply a speed-up, and undo it if the outputs change. Return whether it is in effect."""
@@ -123,14 +123,14 @@ def _apply_if_exact(
     try:
         difference = torch.stack([_difference(*pair) for pair in zip(run(), expected)]).max()
         fault = f'its outputs change by {difference:.1e} of their norm'
-        exact = bool(difference <= TOLERANCE)  # False for NaN
+        equal = bool(difference <= TOLERANCE)  # False for NaN
     except RuntimeError as error:  # such as view(), which some memory layouts do not allow
         fault = one_line(error)
-        exact = False
-    if not exact:
+        equal = False
+    if not equal:
         speedup.undo()
         print_log(f'The teacher runs without {speedup.name}: {fault}', 'current', logging.WARNING)
-    return exact
+    return equal
 
 
 def _difference(output: Tensor, expected: Tensor) -> Tensor:
