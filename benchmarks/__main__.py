@@ -162,7 +162,7 @@ def measure_choices(turns: int, device: str) -> list[dict]:
                 {
                     'whole': lambda rows=rows: torch.bmm(rows, rows.mT),
                     'in three of four blocks': lambda rows=rows: symmetric_gram(rows),
-                    'image by image': lambda rows=rows: [one @ one.mT for one in rows],
+                    'image by image': lambda rows=rows: [image @ image.mT for image in rows],
                     'the norms alone': lambda rows=rows: squared_norms(rows),
                 },
             )
@@ -204,12 +204,12 @@ def plot(growth: list[dict], file: Path) -> None:
     figure, axes = plt.subplots(len(KERNELS), len(GROWTH), figsize=(11, 9), layout='constrained')
     for row, kernel in zip(axes, KERNELS):
         for axis, size in zip(row, GROWTH):
-            for one in growth:
-                if (one['size'], one['kernel']) == (size, kernel):
-                    label = f'{one["formulation"]} (exponent {one["exponent"]:.2f})'
-                    axis.loglog(one['at'], [1e3 * s for s in one['seconds']], 'o-', label=label)
-            sizes = next(one['at'] for one in growth if one['size'] == size)
-            axis.set_xticks(sizes, [str(each) for each in sizes])
+            for curve in growth:
+                if (curve['size'], curve['kernel']) == (size, kernel):
+                    label = f'{curve["formulation"]} (exponent {curve["exponent"]:.2f})'
+                    axis.loglog(curve['at'], [1e3 * s for s in curve['seconds']], 'o-', label=label)
+            sizes = next(curve['at'] for curve in growth if curve['size'] == size)
+            axis.set_xticks(sizes, [str(value) for value in sizes])
             axis.set_xticks([], minor=True)
             axis.set(title=f'{kernel}, growing {size}', xlabel=size, ylabel='ms, fwd + bwd')
             axis.legend(fontsize=7)

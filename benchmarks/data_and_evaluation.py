@@ -92,8 +92,8 @@ def measure_data(devkit: dict, turns: int) -> list[dict]:
 
 def _transforms(cfg: Config, turns: int) -> tuple[int, dict[str, float]]:
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    transforms = [TRANSFORMS.build(one) for one in cfg.train_pipeline]
-    times: dict[str, list[float]] = {type(one).__name__: [] for one in transforms}
+    transforms = [TRANSFORMS.build(transform) for transform in cfg.train_pipeline]
+    times: dict[str, list[float]] = {type(transform).__name__: [] for transform in transforms}
     for _ in range(turns + 1):
         spent = dict.fromkeys(times, 0.0)
         for i in range(len(dataset)):
@@ -104,7 +104,7 @@ def _transforms(cfg: Config, turns: int) -> tuple[int, dict[str, float]]:
                 spent[type(transform).__name__] += time.perf_counter() - started
         for name, seconds in spent.items():
             times[name].append(seconds)
-    return len(dataset), {name: statistics.median(each[1:]) for name, each in times.items()}
+    return len(dataset), {name: statistics.median(turn[1:]) for name, turn in times.items()}
 
 
 def _readers(cfg: Config, turns: int) -> tuple[int, dict[str, float]]:
@@ -172,9 +172,9 @@ def _tested_samples(dataset: VOCDevkitDataset) -> list[dict]:
     samples = []
     for i in range(len(dataset)):
         objects = dataset.get_data_info(i)['instances']
-        boxes = np.array([one['bbox'] for one in objects], np.float32)
-        labels = np.array([one['bbox_label'] for one in objects])
-        difficult = np.array([one['ignore_flag'] for one in objects], bool)
+        boxes = np.array([item['bbox'] for item in objects], np.float32)
+        labels = np.array([item['bbox_label'] for item in objects])
+        difficult = np.array([item['ignore_flag'] for item in objects], bool)
         which = rng.integers(0, len(objects), PER_IMAGE)
         sides = np.tile(boxes[which, 2:] - boxes[which, :2], 2)
         found = dict(
@@ -202,8 +202,8 @@ def data_table(rows: list[dict]) -> str:
     """The figures as Markdown."""
     cells = [['what', 'variant', 'images', 's', 'ms per image', 'images/s', '× 1st variant']]
     for row in rows:
-        each = row['seconds'] / row['images']
-        figures = f'{row["seconds"]:.2f}', f'{1e3 * each:.2f}', f'{1 / each:.0f}'
+        per_image = row['seconds'] / row['images']
+        figures = f'{row["seconds"]:.2f}', f'{1e3 * per_image:.2f}', f'{1 / per_image:.0f}'
         cells.append(
             [row['what'], row['way'], str(row['images']), *figures, f'{row["over_first"]:.2f}']
         )

@@ -121,7 +121,7 @@ class ResultsTable:
             PairedGain or None: The gain in the unit of the metric. None for the baseline itself,
             for a row that does not compete, and for a row without a common seed.
         """
-        base = next((other for other in self.rows if other.method == self.baseline), None)
+        base = next((plain for plain in self.rows if plain.method == self.baseline), None)
         if base is None or row is base or not row.competes:
             return None
         seeds = sorted(set(row.results) & set(base.results))
@@ -284,10 +284,10 @@ def _shared(by_method: Mapping[str, Sequence[Shared]], name: Callable[[Shared], 
     """The value that all results of all methods have in common."""
     methods = {value: method for method, values in by_method.items() for value in values}
     if len(methods) > 1:
-        (value, method), (differing, other) = list(methods.items())[:2]
+        (value, method), (other_value, other_method) = list(methods.items())[:2]
         raise UserError(
-            f'{method} was tested on {name(value)} and {other} on {name(differing)}: one table '
-            'needs one test set and one metric'
+            f'{method} was tested on {name(value)} and {other_method} on {name(other_value)}: '
+            'one table needs one test set and one metric'
         )
     (value,) = methods
     return value

@@ -172,7 +172,7 @@ def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
     Returns:
         Run, optional: The baseline; None if there is none.
     """
-    baselines = [other for other in runs if other.role == BASELINE]
+    baselines = [plain for plain in runs if plain.role == BASELINE]
     same_seed = [baseline for baseline in baselines if baseline.seed == run.seed]
     return next(iter(same_seed + baselines), None)
 

@@ -125,10 +125,10 @@ def _place_labels(boxes: list[dict]) -> list[dict]:
     """Move a label below its box if it would cover the label of another box."""
     for i, box in enumerate(boxes):
         box['below'] = any(
-            abs(box['x'] - other['x']) < box['width']
-            and abs(box['y'] - other['y']) < 0.2 * box['height']
-            for other in boxes[:i]
-            if not other['below']
+            abs(box['x'] - earlier['x']) < box['width']
+            and abs(box['y'] - earlier['y']) < 0.2 * box['height']
+            for earlier in boxes[:i]
+            if not earlier['below']
         )
     return boxes
 
