@@ -22,6 +22,7 @@ from nst_det.datasets import make_shapes_devkit
 from nst_det.models import InceptionBN
 
 torch.set_num_threads(1)  # the models here are too small for more
+init_default_scope('mmdet')  # for the fixtures of the session, which run before fresh_globals
 # Every data set collects garbage once it is read. What was imported is never garbage: a Runner
 # takes a third less time where the collector does not look at it.
 gc.collect()
