@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,7 +216,8 @@ def number_text(value: float, signed: bool = False, spec: str = '.1f') -> str:
 
 def _is_result(key: str, value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and key.rpartition('/')[2] not in NOT_A_METRIC
+    finite = number and abs(value) <= sys.float_info.max  # a JSON may hold a larger integer
+    return finite and key.rpartition('/')[2] not in NOT_A_METRIC
 
 
 def _repeats_a_mean(metric: Metric, means: list[Metric]) -> bool:

@@ -1,8 +1,8 @@
 """The files that a training and its test left in a work dir."""
 
 import json
-import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,14 +204,14 @@ def _read_metrics(run: Run) -> None:
     files = [file for file in run.folder.glob('**/*.json') if file.stem == file.parent.name]
     for file in sorted(files, key=lambda file: re.sub(r'\D', '', file.stem), reverse=True):
         try:
-            metrics = json.loads(file.read_text())
-        except ValueError:
+            metrics = json.loads(file.read_text()).items()
+        except (ValueError, AttributeError):  # AttributeError: the JSON is no dict
             run.missing.append(f'the damaged test result {file} was left out')
             continue
         run.metrics = {
             name: value
-            for name, value in metrics.items()
-            if is_number(value) and math.isfinite(value)
+            for name, value in metrics
+            if is_number(value) and abs(value) <= sys.float_info.max
         }
         run.metrics_file = file
         return

@@ -134,3 +134,15 @@ def test_without_a_test_the_results_are_those_of_the_last_validation(work_dirs):
     (run,) = read_runs([folder])
     assert run.results.text == 'box mAP 20.0'
     assert 'last validation' in run.missing[0]
+
+
+@pytest.mark.parametrize('content', ['[0.1]', 'null', '{"coco/bbox_mAP": 0.'])
+def test_a_damaged_test_result_is_listed_as_missing(work_dirs, content):
+    folder = work_dirs['student']
+    for file in folder.glob('test/**/*.json'):
+        file.unlink()
+    newest = folder / 'test' / '20991231_000000'
+    newest.mkdir(parents=True)
+    (newest / f'{newest.name}.json').write_text(content)
+    (run,) = read_runs([folder])
+    assert any('the damaged test result' in line for line in run.missing)

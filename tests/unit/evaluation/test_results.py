@@ -141,7 +141,8 @@ def test_the_miss_rate_is_better_when_lower():
 def test_what_is_logged_beside_the_metrics_is_none():
     results = Results(dict(time=0.1, data_time=0.1, step=4, loss=1.0, name='a', flag=True))
     assert (results.main, results.score, results.text) == (None, None, 'no result')
-    assert Results({'coco/bbox_mAP': math.nan}).main is None
+    for value in (math.nan, math.inf, 10**400):
+        assert Results({'coco/bbox_mAP': value}).main is None
 
 
 def test_a_value_is_only_that_of_the_same_thresholds():
