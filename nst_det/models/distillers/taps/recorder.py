@@ -214,8 +214,8 @@ def record(
 
     with Recorder(is_complete if stop_early else None) as recorder:
         for module, reading in zip(modules, readings):
-            watch = recorder.on_input if reading.tap.reads_input else recorder.on_output
-            watch(module, reading.note)
+            register = recorder.on_input if reading.tap.reads_input else recorder.on_output
+            register(module, reading.note)
         if head_inputs is not None:
             recorder.on_output(
                 detector, lambda call, output: head_inputs.append(output), 'extract_feat'
