@@ -39,8 +39,9 @@ table-demo: $(READY)
 	  --seeds 0 1 2 3 4 --work-dir work_dirs/table_demo
 
 # One process a core, at most four, for each holds a gigabyte, and each with one thread; a file's tests
-# share what is made for them.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# share what is made for them. In the order of the names, the long commands of the pages begin first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+  --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	$(PYTEST)
