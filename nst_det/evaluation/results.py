@@ -188,13 +188,28 @@ def read_results(file: Path, evaluators: Any = None) -> Results:
     Raises:
         UserError: If the file is not the JSON of a test.
     """
+    return Results(read_values(file), evaluators)
+
+
+def read_values(file: Path) -> dict[str, float]:
+    """Read the finite numbers in the JSON that a test wrote, those beside the metrics included.
+
+    Args:
+        file (Path): The JSON file, ``<timestamp>.json``.
+
+    Returns:
+        dict[str, float]: The numbers by key.
+
+    Raises:
+        UserError: If the file is not the JSON of a test.
+    """
     try:
         values = json.loads(file.read_text())
     except ValueError as error:
         raise UserError(f'the test result {file} is damaged: test again') from error
     if not isinstance(values, dict):
         raise UserError(f'{file} is not the result of a test: test again')
-    return Results(values, evaluators)
+    return {key: value for key, value in values.items() if _is_finite_number(value)}
 
 
 def number_text(value: float, signed: bool = False, spec: str = '.1f') -> str:
@@ -215,9 +230,12 @@ def number_text(value: float, signed: bool = False, spec: str = '.1f') -> str:
 
 
 def _is_result(key: str, value: Any) -> bool:
+    return _is_finite_number(value) and key.rpartition('/')[2] not in NOT_A_METRIC
+
+
+def _is_finite_number(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    finite = number and abs(value) <= sys.float_info.max  # a JSON may hold a larger integer
-    return finite and key.rpartition('/')[2] not in NOT_A_METRIC
+    return number and abs(value) <= sys.float_info.max  # a JSON may hold a larger integer
 
 
 def _repeats_a_mean(metric: Metric, means: list[Metric]) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from nst_det.config.load import load_config
 from nst_det.config.validators import is_number
 from nst_det.errors import UserError
 from nst_det.evaluation import Results
+from nst_det.evaluation.results import read_values
 from nst_det.fileio.find import find_work_dir
 from nst_det.fileio.predictions import read_predictions
 
@@ -204,15 +204,10 @@ def _read_metrics(run: Run) -> None:
     files = [file for file in run.folder.glob('**/*.json') if file.stem == file.parent.name]
     for file in sorted(files, key=lambda file: re.sub(r'\D', '', file.stem), reverse=True):
         try:
-            metrics = json.loads(file.read_text()).items()
-        except (ValueError, AttributeError):  # AttributeError: the JSON is no dict
+            run.metrics = read_values(file)
+        except UserError:
             run.missing.append(f'the damaged test result {file} was left out')
             continue
-        run.metrics = {
-            name: value
-            for name, value in metrics
-            if is_number(value) and abs(value) <= sys.float_info.max
-        }
         run.metrics_file = file
         return
     validated = [entry for entry in run.validations if Results(entry).main is not None]
