@@ -68,6 +68,8 @@ def load_file(path: str, map_location: Any = None) -> Any:
 
 
 def _read(file: Path, path: str, map_location: Any) -> Any:
+    if file.suffix == '.safetensors':
+        return _read_safetensors(file, path)
     trusted = is_trusted(file)
     if trusted:
         print_log(
@@ -89,6 +91,20 @@ def _read(file: Path, path: str, map_location: Any) -> Any:
         raise UserError(
             f'{path} cannot be read as a checkpoint, it is another kind of file or truncated: '
             f'{first_sentence(error)}'
+        ) from error
+
+
+def _read_safetensors(file: Path, path: str) -> dict[str, torch.Tensor]:
+    """Read the weights of a file in the format of safetensors, onto the CPU."""
+    try:
+        from safetensors.torch import load_file as load_safetensors
+    except ImportError as error:
+        raise UserError(f'{path} needs safetensors to be read: pip install safetensors') from error
+    try:
+        return load_safetensors(file)
+    except Exception as error:  # a damaged file may raise anything
+        raise UserError(
+            f'{path} cannot be read as a safetensors file: {first_sentence(error)}'
         ) from error
 
 

@@ -1,4 +1,4 @@
-from .backbones import InceptionBN
+from .backbones import InceptionBN, TIMMBackbone
 from .distillers import NSTDistiller
 from .losses import (
     ATLoss,
@@ -26,4 +26,5 @@ __all__ = [
     'NSTDistiller',
     'NSTLoss',
     'PolynomialKernel',
+    'TIMMBackbone',
 ]

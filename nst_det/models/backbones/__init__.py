@@ -1,5 +1,6 @@
 """Backbones."""
 
 from .inception_bn import InceptionBN
+from .timm_backbone import TIMMBackbone
 
-__all__ = ['InceptionBN']
+__all__ = ['InceptionBN', 'TIMMBackbone']

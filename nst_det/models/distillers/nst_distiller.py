@@ -12,7 +12,6 @@ from mmdet.structures import OptSampleList, SampleList
 from mmengine.logging import MessageHub, print_log
 from torch import Tensor
 
-from nst_det.config.detector import detector_config
 from nst_det.config.options import checked_options, within
 from nst_det.config.validators import check_flag, check_integer, check_typed_dict
 from nst_det.errors import UserError
@@ -20,6 +19,7 @@ from nst_det.models.distillers.check_finite import check_finite, describe_inputs
 from nst_det.models.distillers.gradient_ratio import gradient_ratios
 from nst_det.models.distillers.student_view import StudentView
 from nst_det.models.distillers.taps.recorder import count_channels
+from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 from nst_det.models.distillers.teacher.options import check_teacher
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.teacher.teacher import Teacher
@@ -44,8 +44,8 @@ class NSTDistiller(StudentView):
     Args:
         student (dict): The config of any mmdet detector.
         teacher (dict): ``config`` (a path, ``'mmdet::…'`` or a model dict) and ``checkpoint`` (a
-            path or URL, or ``'random'`` for an untrained teacher). :class:`Teacher` has the other
-            options.
+            path or URL, or ``'random'`` for an untrained teacher); or ``backbone`` for a teacher
+            that is no detector. :class:`Teacher` has the other options.
         transfers (list[dict]): Each has ``layer`` (or ``student_layer`` and ``teacher_layer``; see
             :class:`Tap`; none for ``KDLoss``) and ``loss``. A transfer with weight 0 is left out.
             Without any other transfer, the training is exactly that of the plain student.
@@ -106,12 +106,12 @@ class NSTDistiller(StudentView):
             if isinstance(transfer, FeatureTransfer) and transfer.loss.needs_channels
         ]
         try:
-            config = detector_config(self.teacher_cfg['config']) if unconnected else None
+            teacher = MODELS.build(teacher_model(self.teacher_cfg)) if unconnected else None
         except UserError as error:  # predicting needs no teacher; training raises the error again
             print_log(f'The teacher cannot be built yet: {error}', 'current', logging.WARNING)
             unconnected = []
-        teacher = MODELS.build(config) if unconnected else None
         for transfer in unconnected:
+            transfer.check_teacher(teacher)
             transfer.loss.connect(
                 count_channels(self.student, transfer.student_tap, 'student'),
                 count_channels(teacher, transfer.teacher_tap, 'teacher'),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch
+from nst_det.models.distillers.taps.geometry import compute_strides
 from nst_det.models.distillers.taps.tap import Tap
 
 Note = Callable[[int, Any], None]
@@ -245,11 +246,79 @@ def count_channels(detector: nn.Module, tap: Tap, role: str) -> int:
     Raises:
         UserError: If the layer does not exist, does not run, or gives no feature map.
     """
-    training = {module: module.training for module in detector.modules()}
-    batch = dummy_batch(detector.eval(), (128, 128))
     # The first of several calls of the module is enough: all give equally many channels.
-    with torch.random.fork_rng(), record(detector, [tap], role, stop_early=True) as tensors:
-        detector(**batch, mode='tensor')
-    for module, mode in training.items():
-        module.training = mode
+    with (
+        _dummy_pass(detector, (128, 128)) as (batch, run),
+        record(detector, [tap], role, stop_early=True) as tensors,
+    ):
+        run()
     return tap.as_map(tensors[0], batch['inputs'].shape, role).shape[1]
+
+
+@torch.no_grad()
+def pick_by_stride(detector: nn.Module, tap: Tap, role: str) -> Tap:
+    """Turn a tap that names a stride, on a module of several feature maps, into one of these.
+
+    The detector runs on a dummy batch once. Of several feature maps of one stride, such as the
+    blocks of a transformer, the last is picked.
+
+    Args:
+        detector (nn.Module): The detector; it is left as it was.
+        tap (Tap): The tap, such as ``'backbone/16'``.
+        role (str): ``'student'`` or ``'teacher'``, for the errors.
+
+    Returns:
+        Tap: A tap such as ``'backbone[1]'``. The tap itself if it names no stride, or if its
+        module gives a single tensor.
+
+    Raises:
+        UserError: If the module does not exist, or none of its feature maps has the stride.
+    """
+    module = tap.module(detector, role)
+    if tap.stride is None or tap.picks:
+        return tap
+    values: list[Any] = []
+    with (
+        _dummy_pass(detector, (256, 256)) as (batch, run),
+        Recorder(is_complete=lambda: bool(values)) as recorder,
+    ):
+        register = recorder.on_input if tap.reads_input else recorder.on_output
+        register(module, lambda call, value: values.append(value))
+        run()
+    feature_maps = values[0] if values else None
+    if tap.reads_input and feature_maps is not None and len(feature_maps) == 1:
+        (feature_maps,) = feature_maps.values() if isinstance(feature_maps, dict) else feature_maps
+    if not (
+        isinstance(feature_maps, (tuple, list))
+        and len(feature_maps) > 1
+        and all(isinstance(value, Tensor) and value.ndim == 4 for value in feature_maps)
+    ):
+        return tap
+    strides = [
+        round(max(compute_strides(batch['inputs'].shape[2:], feature_map.shape[2:])))
+        for feature_map in feature_maps
+    ]
+    if tap.stride not in strides:
+        plain = tap.layer.removesuffix(f'/{tap.stride}')
+        choices = ' or '.join(f"'{plain}/{stride}'" for stride in dict.fromkeys(strides))
+        raise UserError(
+            f"the {role}'s layer '{tap.layer}' does not exist: '{plain}' gives feature maps of "
+            f'strides {", ".join(map(str, dict.fromkeys(strides)))}: choose {choices}'
+        )
+    last = len(strides) - 1 - strides[::-1].index(tap.stride)
+    return Tap(tap.layer.replace(f'/{tap.stride}', f'[{last}]'))
+
+
+@contextmanager
+def _dummy_pass(
+    detector: nn.Module, image_shape: tuple[int, int]
+) -> Iterator[tuple[dict, Callable[[], Any]]]:
+    """Make a dummy batch, and a function that runs the detector on it without changing it."""
+    training = {module: module.training for module in detector.modules()}
+    batch = dummy_batch(detector.eval(), image_shape)
+    try:
+        with torch.random.fork_rng():
+            yield batch, lambda: detector(**batch, mode='tensor')
+    finally:
+        for module, mode in training.items():
+            module.training = mode

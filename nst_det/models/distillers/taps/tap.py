@@ -38,7 +38,9 @@ class Tap:
             - ``'encoder/16'`` says that a transformer's sequence `(N, L, C)` has one position per
               16 × 16 pixels. If the sequence contains several levels, one after another, it picks
               the level of that stride. A sequence of a single level with stride 4, 8, 16, 32, 64 or
-              128 does not need it.
+              128 does not need it. ``'backbone/16'`` picks, of several feature maps that the module
+              returns, the one of that stride: see
+              :func:`~nst_det.models.distillers.taps.recorder.pick_by_stride`.
 
     Attributes:
         reads_input (bool): Whether the tap reads the input of the module.

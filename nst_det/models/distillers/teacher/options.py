@@ -2,7 +2,6 @@
 
 from inspect import signature
 
-from nst_det.config.detector import detector_config
 from nst_det.config.options import check_keys, within
 from nst_det.config.validators import (
     check_choice,
@@ -13,6 +12,7 @@ from nst_det.config.validators import (
 )
 from nst_det.errors import UserError
 from nst_det.fileio.download import check_spelling
+from nst_det.models.distillers.teacher.bare_backbone import brings_weights, teacher_model
 from nst_det.models.distillers.teacher.precision import PRECISIONS
 from nst_det.models.distillers.teacher.teacher import RANDOM, Teacher
 
@@ -29,24 +29,40 @@ def check_teacher(cfg: dict) -> None:
     if not isinstance(cfg, dict):
         raise wrong_value('teacher', cfg, 'dict(config=…, checkpoint=…)')
     check_keys(cfg, list(signature(Teacher).parameters), 'teacher')
-    if 'config' not in cfg:
-        raise UserError(
-            'teacher has no config: give a path, an mmdet::… name or a model dict',
-            'teacher.config',
-        )
-    if not isinstance(cfg['config'], str):
-        detector_config(cfg['config'])
-    if not cfg.get('checkpoint'):
-        raise UserError(
-            'teacher has no checkpoint, and an untrained teacher has nothing to teach: give the '
-            f"path or URL of its weights, or checkpoint='{RANDOM}' for an untrained teacher",
-            'teacher.checkpoint',
-        )
-    check_path('teacher.checkpoint', cfg['checkpoint'], 'a path or URL')
+    if not isinstance(cfg.get('config'), str) or cfg.get('backbone') is not None:
+        teacher_model(cfg)
+    _check_weights(cfg)
     if cfg.get('sha256') is not None:
         with within('teacher.sha256'):
             check_spelling(cfg['sha256'])
     _check_speed(cfg)
+
+
+def _check_weights(cfg: dict) -> None:
+    """Check that the option names the teacher's weights, once."""
+    backbone = cfg.get('backbone') or {}
+    if not cfg.get('checkpoint') and not brings_weights(backbone):
+        inside = ', in the backbone or here' if backbone else ''
+        raise UserError(
+            'teacher has no checkpoint, and an untrained teacher has nothing to teach: give the '
+            f"path or URL of its weights{inside}, or checkpoint='{RANDOM}' for an untrained "
+            'teacher',
+            'teacher.checkpoint',
+        )
+    if cfg.get('checkpoint'):
+        check_path('teacher.checkpoint', cfg['checkpoint'], 'a path or URL')
+        if brings_weights(backbone):
+            raise UserError(
+                f'teacher.checkpoint is {cfg["checkpoint"]!r}, but teacher.backbone names weights '
+                'too: leave one of them out',
+                'teacher.checkpoint',
+            )
+    if cfg.get('data_preprocessor') is not None and not backbone:
+        raise UserError(
+            'teacher.data_preprocessor is for teacher.backbone: a detector has its own in its '
+            'config',
+            'teacher.data_preprocessor',
+        )
 
 
 def _check_speed(cfg: dict) -> None:

@@ -1,4 +1,4 @@
-"""The teacher: a frozen detector, run only to the last layer that a transfer reads."""
+"""The teacher: a frozen detector or backbone, run only to the last layer that a transfer reads."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from nst_det.config.detector import detector_config
 from nst_det.errors import UserError, one_line
 from nst_det.fileio.state_dict import load_strictly
 from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
+from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 from nst_det.models.distillers.teacher.feature_cache import FeatureCache, weights_key
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.teacher.precision import precision_context, warn_if_emulated
@@ -29,7 +29,7 @@ RANDOM = 'random'
 
 
 class Teacher:
-    """A frozen detector, run only to the last layer that a transfer reads.
+    """A frozen detector or backbone, run only to the last layer that a transfer reads.
 
     It is no ``nn.Module``, so that no optimizer, checkpoint, EMA or DDP finds its parameters. A
     copy of a distiller shares its teacher.
@@ -37,8 +37,10 @@ class Teacher:
     Args:
         config (str or dict): The detector's config: a path, ``'mmdet::…'``, a complete config or a
             model dict. If it is the config of a distiller, its student becomes the teacher.
-        checkpoint (str): Path or URL of the detector's weights; every key must fit. ``'random'``
-            asks for an untrained teacher.
+            Defaults to None, for a teacher that is no detector.
+        checkpoint (str, optional): Path or URL of the teacher's weights; every key must fit.
+            ``'random'`` asks for an untrained teacher. Defaults to None, for a ``backbone`` whose
+            own config names its weights.
         sha256 (str, optional): The checkpoint's SHA-256 in hex, or at least its first 8 digits. A
             file with another hash is refused. Defaults to None.
         fuse (bool): Fold batch norms into the convolutions before them. The outputs are compared on
@@ -53,6 +55,10 @@ class Teacher:
             unchanged, its feature maps are read from there: see :class:`FeatureCache`. Defaults to
             None, no cache.
         cache_gib (float): The maximum size of that folder in GiB. Defaults to 50.
+        backbone (dict, optional): The config of a backbone, in place of ``config``: see
+            :class:`BareBackbone`. Defaults to None.
+        data_preprocessor (dict, optional): The config of the data preprocessor of ``backbone``.
+            Defaults to None, that of the backbone's weights if it tells.
 
     Raises:
         UserError: If the config or the checkpoint is missing or does not fit.
@@ -60,24 +66,30 @@ class Teacher:
 
     def __init__(
         self,
-        config: str | dict,
-        checkpoint: str,
+        config: str | dict | None = None,
+        checkpoint: str | None = None,
         sha256: str | None = None,
         fuse: bool = True,
         channels_last: bool | None = None,
         precision: str | None = None,
         cache: str | PathLike | None = None,
         cache_gib: float = 50.0,
+        backbone: dict | None = None,
+        data_preprocessor: dict | None = None,
     ) -> None:
-        config = detector_config(config)
+        model = teacher_model(
+            dict(config=config, backbone=backbone, data_preprocessor=data_preprocessor)
+        )
         # The random numbers of the student must not depend on whether there is a teacher.
         with torch.random.fork_rng():
-            self.detector = MODELS.build(config)
-            if checkpoint == RANDOM:
-                print_log("The teacher is untrained (checkpoint='random').", 'current')
+            self.detector = MODELS.build(model)
+            if checkpoint is None or checkpoint == RANDOM:
+                if checkpoint == RANDOM:
+                    print_log("The teacher is untrained (checkpoint='random').", 'current')
                 self.detector.init_weights()
             else:
-                load_strictly(self.detector, checkpoint, 'teacher', sha256)
+                weighted = self.detector if backbone is None else self.detector.backbone
+                load_strictly(weighted, checkpoint, 'teacher', sha256)
         self.detector.eval().requires_grad_(False)
         self.fuse = fuse
         self.channels_last = channels_last
@@ -89,7 +101,7 @@ class Teacher:
         self.speedups: list | None = None  # None until the first batch
         self.cache = None if cache is None else FeatureCache(cache, cache_gib)
         self.identity = dict(
-            config=str(config), fuse=fuse, channels_last=channels_last, torch=torch.__version__
+            config=str(model), fuse=fuse, channels_last=channels_last, torch=torch.__version__
         )
         if self.cache:
             self.identity['weights'] = weights_key(self.detector)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from nst_det.models.distillers.taps.geometry import align_feature_map, image_mask
-from nst_det.models.distillers.taps.recorder import record
+from nst_det.models.distillers.taps.recorder import pick_by_stride, record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
@@ -30,10 +30,10 @@ class FeatureTransfer(Transfer):
         self.teacher_tap = teacher_tap
 
     def check_student(self, detector: nn.Module) -> None:
-        self.student_tap.module(detector, 'student')
+        self.student_tap = pick_by_stride(detector, self.student_tap, 'student')
 
     def check_teacher(self, detector: nn.Module) -> None:
-        self.teacher_tap.module(detector, 'teacher')
+        self.teacher_tap = pick_by_stride(detector, self.teacher_tap, 'teacher')
 
     @property
     def teacher_taps(self) -> list[Tap]:

@@ -1,0 +1,3 @@
+from .backbone import TIMMBackbone
+
+__all__ = ['TIMMBackbone']
