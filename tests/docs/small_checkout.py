@@ -53,6 +53,17 @@ SMALLER = [
     ('configs/_base_/datasets/voc07.py', 'scale = (1000, 600)', 'scale = (96, 64)'),
     ('configs/_base_/datasets/voc07.py', 'times=3', 'times=1'),
     ('configs/_base_/datasets/voc07_320.py', 'scale = (320, 320)', 'scale = (64, 64)'),
+    ('configs/_base_/datasets/voc07_320_augmented.py', '(320, 320)', '(64, 64)'),
+    (
+        'configs/faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py',
+        'pad_size_divisor = 320',
+        'pad_size_divisor = 64',
+    ),
+    (
+        'configs/faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py',
+        'max_epochs = 12',
+        'max_epochs = 2',
+    ),
     (
         'tools/demo.py',
         'num_train=600, num_test=200, image_size=160',

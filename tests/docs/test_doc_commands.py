@@ -271,7 +271,7 @@ SCENES = {
         ),
         Step(
             f'{PYTHON}/run_table.py configs/tables/table4_voc07-320.py --teacher '
-            'configs/faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py --seeds 0 1 2 '
+            'configs/faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py --seeds 0 1 2 '
             '--work-dir work_dirs/table4_voc07-320 --cfg-options '
             'train_dataloader.dataset.data_root=ROOT/ val_dataloader.dataset.data_root=ROOT/ '
             'test_dataloader.dataset.data_root=ROOT/',

@@ -104,6 +104,8 @@ def _field(model) -> str:
     backbone = model.backbone
     if backbone.type == 'ResNet':
         return f'r{backbone.depth}-c4'
+    if backbone.type == 'TIMMBackbone':
+        return backbone.model_name.removeprefix('tf_').replace('_', '-')
     return 'inception-bn' + ('' if backbone.width == 1 else f'-w{backbone.width}')
 
 
@@ -167,7 +169,7 @@ def test_the_main_job_follows_the_standard_protocol_of_voc():
 
 
 def test_the_images_of_the_small_voc_configs_are_of_320_pixels():
-    cfg = config('nst/nst_faster-rcnn_inception-bn-w0.25_inception-bn-w0.5_320-6e_voc07.py')
+    cfg = config('nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-6e_voc07.py')
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         (resize,) = [step for step in loader.dataset.pipeline if step.type == 'Resize']
         assert (resize.scale, resize.keep_ratio) == ((320, 320), True)
