@@ -13,6 +13,7 @@ from terminaltables import AsciiTable
 from nst_det.apis.build import build_distiller, start_weights
 from nst_det.errors import UserError
 from nst_det.models.distillers import NSTDistiller
+from nst_det.models.distillers.auto_weights import AutoWeights
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Measurement:
 
     Args:
         layer (str): The student's layer.
-        weight (float): λ in the config.
+        weight (float, optional): λ in the config; None if that says ``'auto'``.
         distances (list[float]): The value of the loss without its weight. For NST it is MMD², the
             mean over the images of the batch.
         ratios (list[float]): The norm of the transfer's gradient at λ = 1, divided by the norm of
@@ -31,7 +32,7 @@ class Measurement:
     """
 
     layer: str
-    weight: float
+    weight: float | None
     distances: list[float]
     ratios: list[float]
     unit: str = 'distance'
@@ -88,11 +89,18 @@ def measure(
     if not distiller.transfers:
         raise UserError('the distiller has no transfers, so no weight can be measured: give it one')
     measurements = [
-        Measurement(transfer.layer, transfer.loss.loss_weight, [], [], transfer.loss.unit)
+        Measurement(
+            layer=transfer.layer,
+            weight=None if transfer.loss.auto_weight else transfer.loss.loss_weight,
+            distances=[],
+            ratios=[],
+            unit=transfer.loss.unit,
+        )
         for transfer in distiller.transfers
     ]
     for transfer in distiller.transfers:
-        transfer.loss.loss_weight = 1.0
+        transfer.loss.loss_weight, transfer.loss.auto_weight = 1.0, None
+    distiller.auto_weights = AutoWeights(distiller.transfers)
     start_weights(distiller, cfg)
     distiller.to(get_device()).train()
     seed = cfg.get('randomness', {}).get('seed') or 0
@@ -135,13 +143,16 @@ def table(measurements: list[Measurement], target: float) -> str:
     rows = [('', distance, 'gradient ratio at λ=1', 'λ now (ratio)', f'λ for {target:g}')]
     for i, measurement in enumerate(measurements):
         spread = _spread(measurement.distances)
-        now = statistics.median(measurement.ratios) * measurement.weight
+        now = 'auto'
+        if measurement.weight is not None:
+            ratio = statistics.median(measurement.ratios) * measurement.weight
+            now = f'{measurement.weight:g} ({ratio:.2g})'
         rows.append(
             (
                 f'transfers[{i}] {measurement.layer}',
                 spread if shared else f'{measurement.unit} {spread}',
                 _spread(measurement.ratios),
-                f'{measurement.weight:g} ({now:.2g})',
+                now,
                 f'{measurement.suggested_weight(target):g}',
             )
         )

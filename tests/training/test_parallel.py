@@ -19,6 +19,8 @@ TRANSFERS = [
     dict(layer=LAYER, loss=dict(type='ATLoss', loss_weight=2.0)),
     dict(layer=LAYER, loss=dict(type='FitNetLoss', loss_weight=1.0)),
     dict(loss=dict(type='KDLoss', loss_weight=0.5)),
+    # So light that its weight, which two processes measure as a mean, changes no other value.
+    dict(layer='backbone.inception_3b', loss=dict(type='NSTLoss', loss_weight=dict(ratio=1e-6))),
 ]
 # Saves the losses of each process, of which the test takes the mean.
 KEEP_LOSSES = """
@@ -34,9 +36,12 @@ class KeepLosses(Hook):
             for name, scalar in runner.message_hub.log_scalars.items()
             if 'loss' in name
         }
+        measured = list(
+            runner.message_hub.get_scalar('train/weight_backbone_inception_3b').data[0]
+        )
         losses = runner.message_hub.get_info('nst_det.trained_losses', {})
         weights = {key: value.detach().clone() for key, value in losses.items()}
-        torch.save((history, weights), f'{runner.work_dir}/losses_{runner.rank}.pt')
+        torch.save((history, weights, measured), f'{runner.work_dir}/losses_{runner.rank}.pt')
 """
 # A synchronised batch norm for CPUs; that of torch needs GPUs.
 SYNCHRONISE = """
@@ -76,15 +81,19 @@ def run_script(
     )
 
 
-def results(work_dir: Path) -> tuple[dict, dict, dict]:
-    """Read the weights, those of the trained losses, and the mean of each loss over processes."""
+def results(work_dir: Path) -> tuple[dict, dict, dict, list]:
+    """Read the weights, those of the trained losses, the mean of each loss, the measured λ.
+
+    The mean is over the processes; λ is listed for each of them.
+    """
     weights = torch.load(work_dir / 'epoch_2.pth', weights_only=True)['state_dict']
     kept = [torch.load(file) for file in work_dir.glob('losses_*.pt')]
     losses = {
-        name: torch.stack([history[name] for history, _ in kept]).double().mean(0)
+        name: torch.stack([history[name] for history, _, _ in kept]).double().mean(0)
         for name in kept[0][0]
+        if not name.endswith('inception_3b')
     }
-    return weights, kept[0][1], losses
+    return weights, kept[0][1], losses, [measured for _, _, measured in kept]
 
 
 @pytest.mark.skipif(get_device() != 'cpu', reason='gloo and its two processes are for CPUs')
@@ -149,13 +158,15 @@ def test_two_processes_train_as_one_process_with_the_complete_batch(
     assert run.returncode == 0, run.stderr[-3000:]
     whole, split = results(Path(cfg.work_dir)), results(tmp_path / 'two')
     assert len(list((tmp_path / 'two').glob('losses_*.pt'))) == 2
-    for part, other in zip(whole, split):
+    for part, other in zip(whole[:3], split[:3]):
         assert part.keys() == other.keys()
         for name, value in part.items():
             torch.testing.assert_close(other[name], value, rtol=2e-5, atol=2e-6)
     names = [f'train/loss_{name}_backbone_inception_4b' for name in ('nst', 'at', 'fitnet')]
     for name in (*names, 'train/loss_kd'):
         assert (whole[2][name] > 0).all()
+    assert split[3][0] == split[3][1]
+    assert len(set(split[3][0])) > 1
 
 
 @pytest.mark.parametrize('arguments', [['config.py'], ['config.py', 'two'], ['config.py', '0']])

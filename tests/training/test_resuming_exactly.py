@@ -88,7 +88,7 @@ def with_all_randomness(tiny_distiller):
         cfg.custom_hooks = [
             *cfg.custom_hooks,
             EMA,
-            dict(type='TransferWeightHook', warmup=2, decay=(4, 10)),
+            dict(type='TransferWeightHook', warmup=2, start_factor=0.1, decay=(4, 10)),
         ]
         cfg.merge_from_dict(changes)
         return cfg
@@ -118,6 +118,15 @@ BY_ITERATION = {'default_hooks.checkpoint.by_epoch': False}
             },
             4,
             id='gradients accumulated',
+        ),
+        pytest.param(
+            {
+                **BY_ITERATION,
+                'default_hooks.checkpoint.interval': 3,
+                'model.transfers.0.loss.loss_weight': dict(_delete_=True, ratio=2.0, iterations=5),
+            },
+            4,
+            id='amid the measurement of a weight',
         ),
         pytest.param(
             {

@@ -78,6 +78,21 @@ def test_an_unknown_transfer_names_the_nearest(tiny_distiller):
         train(cfg)
 
 
+def test_a_measured_weight_needs_a_transfer_that_is_on_from_the_start(tiny_distiller):
+    cfg = scheduled(tiny_distiller(), warmup=4)
+    cfg.model.transfers[0].loss.loss_weight = 'auto'
+    with pytest.raises(UserError, match='give start_factor a value above 0, or loss_weight'):
+        train(cfg)
+
+
+def test_a_measured_weight_is_multiplied_by_the_factor(tiny_distiller):
+    cfg = scheduled(tiny_distiller(), warmup=4, start_factor=0.5)
+    cfg.model.transfers[0].loss.loss_weight = dict(ratio=3.0, iterations=1)
+    cfg.model.monitor_interval = 1
+    runner = train(cfg)
+    assert logged(runner, 'grad_ratio')[0] == pytest.approx(3.0 * 0.5, rel=1e-3)
+
+
 def test_two_schedules_of_one_transfer_are_an_error(tiny_distiller):
     cfg = tiny_distiller()
     cfg.custom_hooks = [dict(type='TransferWeightHook', stop=n) for n in (2, 3)]

@@ -138,7 +138,17 @@ class TransferWeightHook(Hook):
             for transfer in model.transfers
             if self.layers is None or transfer.layer in self.layers
         ]
+        self._check_auto_weights()
         self._check_other_hooks(runner, layers)
+
+    def _check_auto_weights(self) -> None:
+        for transfer in self.transfers:
+            if transfer.loss.auto_weight and not self.factor(0):
+                raise UserError(
+                    f"TransferWeightHook turns the transfer at '{transfer.layer}' off at the start "
+                    f'(factor {self.factor(0):g}), but its loss_weight is measured in the first '
+                    'iterations: give start_factor a value above 0, or loss_weight a number'
+                )
 
     def _check_other_hooks(self, runner: Runner, layers: list[str]) -> None:
         for hook in runner.hooks:

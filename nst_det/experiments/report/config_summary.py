@@ -124,6 +124,13 @@ def _transfer(cfg: dict) -> str:
     loss = dict(cfg.get('loss') or {})
     weight = loss.get('loss_weight')
     kernel = (loss.get('kernel') or {}).get('type')
-    parts = [str(loss.get('type')), kernel, None if weight is None else f'λ = {weight:g}']
+    parts = [str(loss.get('type')), kernel, None if weight is None else f'λ = {_weight(weight)}']
     where = f' at {layers}' if layers else ''
     return ', '.join(part for part in parts if part) + where
+
+
+def _weight(weight: float | str | dict) -> str:
+    """A weight as a config may give it: a number, ``'auto'``, or the ratio that auto aims at."""
+    if isinstance(weight, dict):
+        return f'auto, ratio {weight["ratio"]:g}' if 'ratio' in weight else 'auto'
+    return weight if isinstance(weight, str) else f'{weight:g}'

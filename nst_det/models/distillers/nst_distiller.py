@@ -15,6 +15,7 @@ from torch import Tensor
 from nst_det.config.options import checked_options, within
 from nst_det.config.validators import check_flag, check_integer, check_typed_dict
 from nst_det.errors import UserError
+from nst_det.models.distillers.auto_weights import AutoWeights
 from nst_det.models.distillers.check_finite import check_finite, describe_inputs
 from nst_det.models.distillers.gradient_ratio import gradient_ratios
 from nst_det.models.distillers.student_view import StudentView
@@ -91,6 +92,7 @@ class NSTDistiller(StudentView):
         for transfer, option in zip(self.transfers, layer_options(transfers, 'student')):
             with within(option):
                 transfer.check_student(self.student)
+        self.auto_weights = AutoWeights(self.transfers)
         self.ignore_padding = ignore_padding
         self.monitor_interval = monitor_interval
         self.teacher_cfg = teacher
@@ -125,8 +127,9 @@ class NSTDistiller(StudentView):
 
         Further values are for the log alone: the value of a transfer's loss without its weight
         (``mmd2_…`` for NST; ``distance_…``, ``mse_…``, ``kl_…`` for other losses), ``grad_ratio_…``
-        (see ``monitor_interval``) and ``teacher_cached``, the share of the images whose teacher
-        output came from the feature cache.
+        (see ``monitor_interval``), ``weight_…`` of a transfer whose weight is measured, and
+        ``teacher_cached``, the share of the images whose teacher output came from the feature
+        cache.
 
         Args:
             batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.
@@ -141,6 +144,7 @@ class NSTDistiller(StudentView):
         hub = MessageHub.get_current_instance()
         iteration = hub.get_info('iter', 0)
         self.trained_losses.follow(hub)
+        self.auto_weights.follow(hub)
         active = [transfer for transfer in self.transfers if transfer.active]
         teacher_output = self._run_teacher(active, batch_inputs, batch_data_samples)
         with ExitStack() as stack:
@@ -154,12 +158,14 @@ class NSTDistiller(StudentView):
             _check_reached(transfer, output)
             value = transfer.compare(tensors, output, batch, teacher_output)
             losses[transfer.name] = transfer.factor * value
+        detection_loss, _ = self.student.parse_losses(student_losses)
+        self.auto_weights.measure(active, detection_loss, losses, outputs, views)
         if self.checks_losses:
             describe = partial(
                 _describe_origin, batch_inputs, batch_data_samples, active, outputs, teacher_output
             )
             check_finite(losses, iteration, describe)
-        logged = self._log_values(iteration, student_losses, losses, outputs, views)
+        logged = self._log_values(iteration, detection_loss, losses, outputs, views)
         if teacher_output is not None and teacher_output.cached_share is not None:
             logged['teacher_cached'] = batch_inputs.new_tensor(teacher_output.cached_share)
         return {**losses, **logged}
@@ -199,7 +205,7 @@ class NSTDistiller(StudentView):
     def _log_values(
         self,
         iteration: int,
-        student_losses: dict,
+        detection_loss: Tensor,
         losses: dict,
         outputs: Sequence[StudentOutput],
         views: Sequence[Sequence[Tensor]],
@@ -209,10 +215,10 @@ class NSTDistiller(StudentView):
             transfer.log_key: transfer.measured(losses[transfer.name])
             for transfer in self._weighted
         }
+        logged.update(self.auto_weights.values(detection_loss.device))
         due = self.monitor_interval and iteration % self.monitor_interval == 0
         if not (due and torch.is_grad_enabled()):
             return logged
-        detection_loss, _ = self.student.parse_losses(student_losses)
         transfer_loss = sum(losses[transfer.name] for transfer in self._weighted)
         tapped = [output.tensors for output in outputs]
         ratios = iter(gradient_ratios(detection_loss, tapped, transfer_loss, views))

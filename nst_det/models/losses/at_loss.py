@@ -86,8 +86,9 @@ class ATLoss(FeatureLoss):
     The channel counts of teacher and student may differ; no connector is needed.
 
     Args:
-        loss_weight (float): β, at least 0. Defaults to 1000.0, the paper's value for ``'code'``;
-            for ``'paper'``, values from 1 to 10 are on the scale of a detector's losses.
+        loss_weight (float, str or dict): β, at least 0, or ``'auto'``. Defaults to 1000.0, the
+            paper's value for ``'code'``; for ``'paper'``, values from 1 to 10 are on the scale of a
+            detector's losses.
         mode (str): ``'paper'`` (eq. 2) or ``'code'`` (what its authors published).
             Defaults to ``'code'``.
         connector (dict or Connector, optional): Converts the student's feature map first, such as
@@ -105,7 +106,7 @@ class ATLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 1000.0,
+        loss_weight: float | str | dict = 1000.0,
         mode: str = 'code',
         connector: dict | Connector | None = None,
     ) -> None:

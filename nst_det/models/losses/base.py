@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from nst_det.config.options import build_part
-from nst_det.config.validators import check_number
+from nst_det.models.losses.auto_weight import read_weight
 from nst_det.models.losses.connectors import Connector
 from nst_det.models.losses.match_features import match_features
 
@@ -25,12 +25,16 @@ class TransferLoss(nn.Module):
         unit (str): The name of that value, for an axis or a column.
         meaning (str): What a lower value means, in one sentence.
         coefficient (float): The loss is ``loss_weight * coefficient`` times that value.
+        target_ratio (float): The gradient ratio that ``loss_weight='auto'`` aims at.
 
     Args:
-        loss_weight (float): The weight of the loss, at least 0.
+        loss_weight (float, str or dict): The weight λ of the loss, at least 0. ``'auto'`` measures
+            it in the first iterations: see :class:`AutoWeight`. ``dict(ratio=…, iterations=…)`` is
+            ``'auto'`` with another ratio than ``target_ratio``, or another number of iterations
+            than 50.
 
     Raises:
-        UserError: If the weight is not a finite number of at least 0.
+        UserError: If the weight is none of these.
     """
 
     compares: Literal['features', 'logits']
@@ -40,10 +44,11 @@ class TransferLoss(nn.Module):
     unit: str = 'distance'
     meaning: str = 'Lower: the student is closer to the teacher.'
     coefficient: float = 1.0
+    target_ratio: float = 20.0
 
-    def __init__(self, loss_weight: float) -> None:
+    def __init__(self, loss_weight: float | str | dict) -> None:
         super().__init__()
-        self.loss_weight = check_number('loss_weight', loss_weight, minimum=0)
+        self.loss_weight, self.auto_weight = read_weight(loss_weight, self.target_ratio)
 
     @property
     def needs_channels(self) -> bool:
@@ -59,7 +64,7 @@ class TransferLoss(nn.Module):
         """
 
     def extra_repr(self) -> str:
-        return f'loss_weight={self.loss_weight}'
+        return f'loss_weight={self.auto_weight or self.loss_weight}'
 
 
 class FeatureLoss(TransferLoss):
@@ -70,7 +75,7 @@ class FeatureLoss(TransferLoss):
     :meth:`forward` instead has to apply its connector itself.
 
     Args:
-        loss_weight (float): The weight of the loss, at least 0.
+        loss_weight (float, str or dict): The weight of the loss: see :class:`TransferLoss`.
         connector (dict or Connector, optional): Converts the student's feature map before it is
             compared, such as ``dict(type='ConvConnector')``. It is trained with the student, and
             resumed with its training, but is not in the student's checkpoint. Defaults to None.
@@ -81,7 +86,9 @@ class FeatureLoss(TransferLoss):
 
     compares = 'features'
 
-    def __init__(self, loss_weight: float, connector: dict | Connector | None = None) -> None:
+    def __init__(
+        self, loss_weight: float | str | dict, connector: dict | Connector | None = None
+    ) -> None:
         super().__init__(loss_weight)
         self.connector: Connector | None = None
         if connector is not None:
@@ -148,6 +155,7 @@ class LogitLoss(TransferLoss):
     """
 
     compares = 'logits'
+    target_ratio = 1.0
 
 
 def loss_classes() -> list[type[TransferLoss]]:

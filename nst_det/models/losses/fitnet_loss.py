@@ -17,7 +17,7 @@ class FitNetLoss(FeatureLoss):
     the size of the feature map. r is the connector, which the paper calls a regressor.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 100.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 100.0.
         connector (dict or Connector): r. Defaults to ``dict(type='ConvConnector')``, a 1×1
             convolution if the channel counts differ, and nothing if they are equal.
 
@@ -33,7 +33,7 @@ class FitNetLoss(FeatureLoss):
     coefficient = 0.5
 
     def __init__(
-        self, loss_weight: float = 100.0, connector: dict | Connector | None = None
+        self, loss_weight: float | str | dict = 100.0, connector: dict | Connector | None = None
     ) -> None:
         super().__init__(
             loss_weight, dict(type='ConvConnector') if connector is None else connector

@@ -57,7 +57,7 @@ class KDLoss(LogitLoss):
     write before the plain cross-entropy.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 1.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 1.0.
         temperature (float): T, greater than 0. Defaults to 4.0.
 
     Raises:
@@ -70,7 +70,7 @@ class KDLoss(LogitLoss):
     unit = 'KL divergence'
     meaning = 'Lower: the student classifies more like the teacher.'
 
-    def __init__(self, loss_weight: float = 1.0, temperature: float = 4.0) -> None:
+    def __init__(self, loss_weight: float | str | dict = 1.0, temperature: float = 4.0) -> None:
         super().__init__(loss_weight)
         self.temperature = check_number('temperature', temperature, above=0)
 

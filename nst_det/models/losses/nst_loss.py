@@ -51,7 +51,7 @@ class NSTLoss(FeatureLoss):
     The channel counts of teacher and student may differ; no connector is needed.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 50.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 50.0.
         kernel (dict or Kernel): ``LinearKernel``, ``PolynomialKernel``, ``GaussianKernel`` or
             your own kernel. Defaults to ``dict(type='PolynomialKernel', degree=2, offset=0.0)``,
             the best one in the paper.
@@ -71,7 +71,7 @@ class NSTLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 50.0,
+        loss_weight: float | str | dict = 50.0,
         kernel: dict | Kernel | None = None,
         connector: dict | Connector | None = None,
     ) -> None:
