@@ -1,21 +1,21 @@
 """The picture that compares the detections of several detectors on the same images."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from mmdet.datasets import BaseDetDataset
-from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.structures import InstanceData
+from mmdet.evaluation import bbox_overlaps
 from PIL import Image, ImageDraw, ImageFont
 
+from nst_det.evaluation.functional.detection_quality import best_threshold, ground_truth, judge
 from nst_det.fileio.predictions import read_predictions
+from nst_det.visualization.labelled_boxes import LabelledBox, draw_labelled_boxes
 
 TITLE_HEIGHT = 26
 GAP = 6
+OBJECT, RIGHT, WRONG = '#3b6fb6', '#1a8a3a', '#d02020'
 
 
 def draw_comparison(
@@ -23,10 +23,12 @@ def draw_comparison(
     results: Mapping[str, Path],
     out: Path,
     images: int = 4,
-    scale: int = 2,
-    score_thr: float = 0.3,
+    scale: float = 2,
 ) -> None:
     """Draw the ground truth, and the detections of each detector, on the first test images.
+
+    Each detector is shown at the threshold of its score at which its F1 over all test images is
+    best. Right detections are green, wrong ones red, and objects that were missed are dashed.
 
     Args:
         dataset (BaseDetDataset): The test set.
@@ -34,45 +36,77 @@ def draw_comparison(
             a detector on this test set.
         out (Path): The picture to write: a row with the ground truth, then a row per detector.
         images (int): The number of images. Defaults to 4.
-        scale (int): The factor by which the images are enlarged. Defaults to 2.
-        score_thr (float): Detections with a lower score are left out. Defaults to 0.3.
+        scale (float): The factor by which the images are enlarged. Defaults to 2.
     """
-    infos = [dataset.get_data_info(i) for i in range(min(images, len(dataset)))]
+    truth = ground_truth(dataset)
     classes = dataset.metainfo['classes']
+    shown = dict(list(truth.items())[:images])
+    pictures = {image: _read(objects['path'], scale) for image, objects in shown.items()}
 
-    def draw(info: dict, **found: Any) -> Image.Image:
-        image = Image.open(info['img_path']).convert('RGB')
-        image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
-        found['bboxes'] = found['bboxes'] * scale
-        visualizer = DetLocalVisualizer(line_width=2)
-        visualizer.dataset_meta = dict(classes=classes)
-        detected = 'scores' in found
-        field = 'pred_instances' if detected else 'gt_instances'
-        visualizer.add_datasample(
-            '',
-            np.asarray(image),
-            DetDataSample(**{field: InstanceData(**found)}),
-            draw_gt=not detected,
-            draw_pred=detected,
-            pred_score_thr=score_thr,
-        )
-        return Image.fromarray(visualizer.get_image())
+    def draw(image: str, boxes: Sequence[LabelledBox]) -> Image.Image:
+        picture = pictures[image].copy()
+        scaled = [
+            replace(one, box=tuple(scale * side for side in one.box))  # type: ignore[arg-type]
+            for one in boxes
+        ]
+        draw_labelled_boxes(picture, scaled)
+        return picture
 
-    rows = {'ground truth': [draw(info, **_ground_truth(info)) for info in infos]}
+    rows = {
+        'ground truth': [
+            draw(image, _objects(objects, classes)) for image, objects in shown.items()
+        ]
+    }
     for title, file in results.items():
-        found = read_predictions(file)
-        rows[title] = [draw(info, **found[info['img_id']]) for info in infos]
+        predictions = read_predictions(file)
+        best = best_threshold(truth, predictions)
+        found = {
+            image: _detections(objects, predictions[image], best.threshold, classes)
+            for image, objects in shown.items()
+        }
+        title += (
+            f': on all {len(truth)} test images {best.right} of {best.objects} objects found, '
+            f'{best.wrong} wrong boxes (score ≥ {best.threshold:.2f})'
+        )
+        rows[title] = [draw(image, boxes) for image, boxes in found.items()]
     _montage(rows).save(out)
 
 
-def _ground_truth(info: dict) -> dict[str, torch.Tensor]:
-    objects = info['instances']
-    return dict(
-        bboxes=torch.tensor([instance['bbox'] for instance in objects], dtype=torch.float).view(
-            -1, 4
-        ),
-        labels=torch.tensor([instance['bbox_label'] for instance in objects], dtype=torch.long),
-    )
+def _read(path: str, scale: float) -> Image.Image:
+    picture = Image.open(path).convert('RGB')
+    size = round(picture.width * scale), round(picture.height * scale)
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _objects(objects: Mapping[str, np.ndarray], classes: Sequence[str]) -> list[LabelledBox]:
+    return [
+        LabelledBox(tuple(box), classes[label], OBJECT)
+        for box, label in zip(objects['bboxes'].tolist(), objects['labels'].tolist())
+    ]
+
+
+def _detections(
+    objects: Mapping[str, np.ndarray],
+    predicted: Mapping,
+    threshold: float,
+    classes: Sequence[str],
+) -> list[LabelledBox]:
+    """The detections on one image, and the objects that were missed."""
+    boxes: list[LabelledBox] = []
+    right: list[int] = []
+    for i, verdict in judge(objects, predicted, threshold).items():
+        if verdict is None:
+            continue
+        box = tuple(predicted['bboxes'][i].tolist())
+        label = f'{classes[int(predicted["labels"][i])]} {float(predicted["scores"][i]):.2f}'
+        boxes.append(LabelledBox(box, label, RIGHT if verdict else WRONG))
+        if verdict:
+            right.append(i)
+    overlaps = bbox_overlaps(objects['bboxes'], predicted['bboxes'][right].numpy())
+    same_class = objects['labels'][:, None] == predicted['labels'][right].numpy()
+    found = ((overlaps >= 0.5) & same_class).any(1)
+    missed = objects['bboxes'][~(found | objects['ignored'])]
+    return boxes + [LabelledBox(tuple(box), '', OBJECT, dashed=True) for box in missed.tolist()]
 
 
 def _montage(rows: Mapping[str, Sequence[Image.Image]]) -> Image.Image:

@@ -1,5 +1,6 @@
 """The quality of detections: curves and AP by class over a test set, and F1 by image."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,61 @@ def judge(
         if verdicts[i]:
             taken[free.argmax()] = True
     return verdicts
+
+
+@dataclass
+class Threshold:
+    """A threshold of the score, and what the detections above it found in a test set.
+
+    Args:
+        threshold (float): The threshold.
+        right (int): The number of right detections: of objects that were found.
+        wrong (int): The number of wrong detections.
+        objects (int): The number of objects in the test set.
+    """
+
+    threshold: float
+    right: int
+    wrong: int
+    objects: int
+
+    @property
+    def f1(self) -> float:
+        """float: 2 · right / (objects + detections), 0 to 1."""
+        return 2 * self.right / max(1, self.objects + self.right + self.wrong)
+
+
+def best_threshold(truth: Mapping[str, dict], predictions: Mapping[str, dict]) -> Threshold:
+    """Find the threshold of the score at which F1 over all images of a test set is best.
+
+    Args:
+        truth (Mapping[str, dict]): The annotations, see :func:`ground_truth`.
+        predictions (Mapping[str, dict]): The predictions by image id.
+
+    Returns:
+        Threshold: The highest threshold of the best F1. It keeps nothing if nothing is right.
+    """
+    objects = sum(int((~image['ignored']).sum()) for image in truth.values())
+    judged: list[tuple[float, bool]] = []
+    for image, annotated in truth.items():
+        scores = predictions[image]['scores']
+        # A verdict depends on higher scores alone, so it is the same at every threshold.
+        judged += [
+            (float(scores[i]), verdict)
+            for i, verdict in judge(annotated, predictions[image], 0.0).items()
+            if verdict is not None
+        ]
+    judged.sort(reverse=True)
+    best = Threshold(math.inf, 0, 0, objects)
+    right = 0
+    for count, (score, verdict) in enumerate(judged, 1):
+        right += verdict
+        if count < len(judged) and judged[count][0] == score:
+            continue  # a threshold keeps all detections of one score
+        reached = Threshold(score, right, count - right, objects)
+        if reached.f1 > best.f1:
+            best = reached
+    return best
 
 
 def image_score(objects: Mapping[str, np.ndarray], predicted: Mapping, threshold: float) -> float:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -29,7 +30,7 @@ class ConvBNFusion:
         self.before: list[list[Tensor | None]] = []
 
     def apply(self) -> None:
-        """Fold. A batch norm stays a module of the detector, for taps, and returns its input."""
+        """Fold. A batch norm stays a module of the detector, for taps, and normalises nothing."""
         for conv, bn in self.pairs:
             # They are rarely needed again, so they do not stay in the memory of a GPU.
             self.before.append(
@@ -45,7 +46,7 @@ class ConvBNFusion:
                 bn.bias,
             )
             conv.requires_grad_(False)
-            bn.forward = _return_input
+            bn.forward = partial(_without_norm, bn)
 
     def undo(self) -> None:
         """Restore the weights as they were before."""
@@ -139,5 +140,10 @@ def _difference(output: Tensor, expected: Tensor) -> Tensor:
     return (output - expected).norm() / expected.norm().clamp(min=1e-30)
 
 
-def _return_input(inputs: Tensor) -> Tensor:
+def _without_norm(norm: nn.Module, inputs: Tensor) -> Tensor:
+    """Run what a batch norm does beside normalising: those of timm contain the activation."""
+    for name in ('drop', 'act'):
+        layer = getattr(norm, name, None)
+        if isinstance(layer, nn.Module):
+            inputs = layer(inputs)
     return inputs

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from nst_det.models.distillers.teacher.speedups import ChannelsLast, ConvBNFusion, apply_speedups
@@ -67,6 +68,20 @@ def test_batch_norms_are_folded_along_the_flow_of_the_data():
     torch.testing.assert_close(net(IMAGES), before)
     net.bn.running_mean += 1  # it is not used any more
     torch.testing.assert_close(net(IMAGES), before)
+
+
+def test_the_activation_inside_a_batch_norm_of_timm_still_runs():
+    class WithActivation(Network):
+        def __init__(self):
+            super().__init__(in_line)
+            self.other_bn = BatchNormAct2d(8).eval().requires_grad_(False)
+            nn.init.normal_(self.other_bn.bias)
+
+    net = WithActivation()
+    before = net(IMAGES)
+    assert in_effect(net) == [ConvBNFusion]
+    torch.testing.assert_close(net(IMAGES), before)
+    assert before.min() == 0
 
 
 def test_a_kept_convolution_gives_the_same_output():
