@@ -17,6 +17,7 @@ from distinct_detections import make_detections_distinct
 from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
 from locations import DEMO
 from PIL import Image
+from small_checkout import NST, TEACHER
 
 from nst_det.apis.build import build_detector
 from nst_det.datasets import make_shapes_devkit
@@ -94,9 +95,7 @@ def demo_student(folder: Path) -> None:
 
 
 PYTHON = '.venv/bin/python tools'
-STUDENT, TEACHER, NST = (
-    str(DEMO[name].relative_to(ROOT)) for name in ('student', 'teacher', 'nst_student')
-)
+STUDENT = str(DEMO['student'].relative_to(ROOT))
 TRAINED = f'{NST} work_dirs/demo/nst_student/epoch_5.pth'
 MAIN = 'configs/faster_rcnn_nst_voc.py'
 TABLE = 'configs/tables/table4_shapes.py'
@@ -174,8 +173,8 @@ SCENES = {
     ],
     'the demo by hand': [
         Step(
-            f'{PYTHON}/make_shapes_voc.py data/shapes --train 600 --test 200',
-            put={'600': '8', '200': '4 --size 64'},
+            f'{PYTHON}/make_shapes_voc.py data/shapes --train 400 --test 200 --size 128',
+            put={'400': '8', '200': '4', '128': '64'},
             makes='data/shapes/VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',
         ),
         Step(
@@ -348,6 +347,12 @@ SCENES = {
         Step(
             "pip install 'nst_det[onnx]'",
             put={'nst_det[onnx]': '.[onnx]'},
+            more='--no-build-isolation --dry-run',
+            says='Would install',
+        ),
+        Step(
+            "pip install 'nst_det[lite]'",
+            put={'nst_det[lite]': '.[lite]'},
             more='--no-build-isolation --dry-run',
             says='Would install',
         ),
