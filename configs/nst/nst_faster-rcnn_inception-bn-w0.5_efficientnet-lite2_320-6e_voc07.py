@@ -15,7 +15,7 @@ model = dict(
     transfers=[
         dict(
             student_layer='backbone.inception_4b',
-            teacher_layer='backbone.network.blocks.4',
+            teacher_layer='backbone/16',
             loss=dict(type='NSTLoss', loss_weight=loss_weight, kernel=kernel),
         )
     ],

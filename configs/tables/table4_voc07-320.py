@@ -9,9 +9,14 @@ _base_ = ['../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py', '../_b
 # What you may want to change.
 teacher_config = '{{ fileDirname }}/../faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py'
 teacher_checkpoint = 'work_dirs/faster-rcnn_efficientnet-lite2_320-12e_voc07/epoch_12.pth'
-teacher_layer = 'backbone.network.blocks.4'
+teacher_layer = 'backbone/16'
+# A folder for the teacher's feature maps, which all rows share: a few GB. None keeps none.
+teacher_cache = 'work_dirs/table4_voc07-320/teacher_cache'
+# All weights are measured in the first iterations.
+loss_weight = 'auto'
 
 for transfer in _base_.transfers.values():
+    transfer.loss.loss_weight = loss_weight
     if 'layer' in transfer:
         transfer.update(student_layer=transfer.pop('layer'), teacher_layer=teacher_layer)
 if _base_.transfers_of_row:
@@ -19,6 +24,6 @@ if _base_.transfers_of_row:
         _delete_=True,
         type='NSTDistiller',
         student=_base_.model,
-        teacher=dict(config=teacher_config, checkpoint=teacher_checkpoint),
+        teacher=dict(config=teacher_config, checkpoint=teacher_checkpoint, cache=teacher_cache),
         transfers=[_base_.transfers[name] for name in _base_.transfers_of_row],
     )
