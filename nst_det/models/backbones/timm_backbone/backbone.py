@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nst_det.config.validators import check_flag, check_path, wrong_value
-from nst_det.errors import UserError
+from nst_det.errors import UserError, one_line
 from nst_det.models.backbones.timm_backbone.efficientnet_lite import installed_weights
 from nst_det.models.backbones.timm_backbone.networks import build_network, stages
 from nst_det.models.backbones.timm_backbone.pretrained import load_published, load_weights
@@ -22,8 +22,9 @@ class TIMMBackbone(BaseModule):
     timm's ``features_only`` chooses the feature maps: of a convolutional network one per stride, of
     a transformer the outputs of blocks, laid out as `(N, C, H, W)`. What no feature map needs, such
     as the classifier, is not built. The network is the child ``network`` and keeps timm's names, so
-    that ``backbone.network.blocks.4`` is a tap. It takes images of any size; a few transformers
-    need a multiple of their patch size, see ``pad_size_divisor`` of mmdet's data preprocessors.
+    that ``backbone.network.blocks.4`` is a tap. It takes images of any size; hybrids
+    of a ResNet and a ViT need multiples of their stride: ``pad_size_divisor`` of mmdet's data
+    preprocessors pads to them.
 
     Args:
         model_name (str): timm's name, such as ``'tf_efficientnet_lite2'``, ``'resnet50'`` or
@@ -155,8 +156,28 @@ class TIMMBackbone(BaseModule):
 
         Returns:
             tuple[Tensor, ...]: The feature maps `(N, C, h, w)`, in the order of ``out_indices``.
+
+        Raises:
+            UserError: If the network cannot take images of this size.
         """
-        return tuple(self._extract(x))
+        try:
+            feature_maps = tuple(self._extract(x))
+        except (AssertionError, RuntimeError) as error:
+            if all(side % stride == 0 for side in x.shape[2:] for stride in self.strides):
+                raise
+            raise self._size_error(x, one_line(error)) from error
+        channels = tuple(feature_map.shape[1] for feature_map in feature_maps)
+        if channels != self.channels:  # hybrid transformers mix up tokens at odd sizes
+            raise self._size_error(x, f'its feature maps have {channels} channels')
+        return feature_maps
+
+    def _size_error(self, x: Tensor, reason: str) -> UserError:
+        height, width = x.shape[2:]
+        return UserError(
+            f'{self.model_name} cannot take images of {height} × {width} pixels ({reason}), '
+            f'expected multiples of {max(self.strides)}: set pad_size_divisor='
+            f'{max(self.strides)} in its data_preprocessor'
+        )
 
     def _extract(self, x: Tensor) -> list[Tensor]:
         if not hasattr(self.network, 'forward_intermediates'):

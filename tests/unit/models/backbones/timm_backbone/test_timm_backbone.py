@@ -62,6 +62,14 @@ def test_a_vision_transformer_takes_an_image_that_is_no_multiple_of_its_patches(
     assert [tuple(m.shape) for m in backbone(torch.randn(1, 3, 64, 90))] == [(1, 384, 5, 7)] * 2
 
 
+@pytest.mark.parametrize('name', ['vit_small_r26_s32_224', 'vit_tiny_r_s16_p8_224'])
+def test_an_image_that_a_network_cannot_take_is_answered_with_the_divisor(name):
+    backbone = build(name, depth=1, out_indices=(0,))
+
+    with pytest.raises(UserError, match=r'112 × 225 pixels .* pad_size_divisor=32'):
+        backbone(torch.zeros(1, 3, 112, 225))
+
+
 def test_what_no_feature_map_needs_is_not_built():
     backbone = build('tf_efficientnet_lite0', out_indices=(2,)).train()
 
