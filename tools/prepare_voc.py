@@ -1,4 +1,4 @@
-"""Download and unpack PASCAL VOC, or check a devkit that is there."""
+"""Download and unpack PASCAL VOC, or check a devkit or an export in VOC's format."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ SHOWN = 20  # faults
 
 
 def parse_args() -> argparse.Namespace:
-    from nst_det.fileio.find import find_devkit_years
+    from nst_det.fileio.find import find_devkits
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -31,17 +31,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--check',
         metavar='DIR',
-        help='check all lists, annotations and images of the devkit in this folder, and change '
-        'nothing',
+        help='check all lists, annotations and images in this folder and change nothing; list '
+        'classes, counts and sizes, and write the metainfo line for a config',
     )
     parser.add_argument(
         '--subset',
         action='store_true',
         help="with --check: accept lists that are shorter than VOC's",
     )
+    parser.add_argument(
+        '--negatives-without-xml',
+        action='store_true',
+        help='with --check: images without an annotation are images without objects',
+    )
     args = parser.parse_args()
     if args.check is not None:
-        find_devkit_years(args.check)
+        find_devkits(args.check)
     return args
 
 
@@ -56,8 +61,9 @@ def main(args: argparse.Namespace) -> None:
             f"the devkit is {devkit}: set data_root='{devkit}/', and check it with --check {devkit}"
         )
         return
-    check = check_devkit(Path(args.check), args.subset)
+    check = check_devkit(Path(args.check), args.subset, args.negatives_without_xml)
     print(check)
+    print('\n' + '\n'.join(['for a config:', check.metainfo(), *check.settings]) + '\n')
     for fault in check.faults[:SHOWN]:
         print(fault)
     if check.faults:

@@ -203,6 +203,14 @@ SCENES = {
             says='gain by NST, seed by seed: ',
         ),
     ],
+    'exports of labelling tools': [
+        Step(
+            'python tools/prepare_voc.py --check DATA',
+            put={'DATA': 'data/shapes'},
+            says="metainfo = dict(classes=('circle', ",
+            ready=lambda folder: make_shapes_devkit(folder / 'data' / 'shapes', 4, 2, 64),
+        ),
+    ],
     'VOC': [
         Step(
             f'{PYTHON}/prepare_voc.py data --years 2007 2012',

@@ -99,6 +99,130 @@ def test_a_document_type_is_refused():
     assert 'declares a document type' in fault_of(EXTERNAL.encode())
 
 
+def test_every_object_is_found_whatever_the_case_of_its_tags():
+    content = annotation({}, dict(difficult='<Difficult>1</Difficult>'))
+    content = content.replace(b'object>', b'Object>').replace(b'bndbox>', b'BndBox>')
+    read = parse_annotation(content.replace(b'annotation>', b'Annotation>'), 'some.xml')
+    assert [obj.difficult for obj in read.objects] == [False, True]
+
+
+@pytest.mark.parametrize('root', ['annotations', 'html', 'x:annotation xmlns:x="urn:x"'])
+def test_another_format_is_not_taken_for_an_image_without_objects(root):
+    assert 'expected <annotation>' in fault_of(f'<{root}></{root.split()[0]}>'.encode())
+
+
+SIZES = {
+    'none': '',
+    'zero': '<size><width>0</width><height>0</height></size>',
+    'half': '<size><width>100</width><height/></size>',
+    'empty': '<size/>',
+    'minus': '<size><width>-1</width><height>-1</height></size>',
+    'None': '<size><width>None</width><height>None</height></size>',
+}
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_a_size_that_is_not_usable_is_that_of_the_image(size):
+    usable = b'<size><width>100</width><height>50</height></size>'
+    content = annotation({}).replace(usable, SIZES[size].encode())
+    read = parse_annotation(content, 'some.xml', image_size=lambda: (100, 50))
+    assert (read.width, read.height) == (100, 50)
+    assert read.objects == [VOCObject('cat', (10, 20, 30, 40), False)]
+    assert read.readings == ['annotations without a usable <size>: it is that of the image']
+    fault_of(content)
+
+
+@pytest.mark.parametrize(
+    ('text', 'difficult'),
+    [
+        *((text, False) for text in ('Unspecified', '', 'False', ' no ', '0.0', 'None')),
+        *((text, True) for text in ('True', 'yes', '1.0')),
+    ],
+)
+def test_words_for_difficult_are_read_and_noted(text, difficult):
+    content = annotation({}, dict(difficult=f'<difficult>{text}</difficult>'))
+    read = parse_annotation(content, 'some.xml')
+    assert [obj.difficult for obj in read.objects] == [False, difficult]
+    (note,) = read.readings
+    assert f'as <difficult>, read as {difficult:d}' in note
+
+
+def test_the_plain_values_of_difficult_are_not_noted():
+    content = annotation(
+        {}, *(dict(difficult=f'<difficult>{text}</difficult>') for text in ['', '0', '1'])
+    )
+    assert len(parse_annotation(content, 'some.xml').readings) == 1  # the empty one
+
+
+@pytest.mark.parametrize('written', [' cat', 'cat\n\t', '\xa0cat ', '\ncat\n'])
+def test_white_space_around_a_class_does_not_count(written):
+    content = annotation(dict(name=written), dict(name='dog'))
+    read = parse_annotation(content, 'some.xml', classes=['cat'])
+    assert [obj.name for obj in read.objects] == ['cat'] and read.others == ['dog']
+    assert read.readings == ["objects with white space in their class, read as 'cat'"]
+
+
+def test_a_class_whose_own_name_has_white_space_keeps_it():
+    read = parse_annotation(annotation(dict(name=' cat')), 'some.xml', classes=[' cat'])
+    assert [obj.name for obj in read.objects] == [' cat'] and not read.readings
+
+
+def test_an_accent_may_be_a_character_of_its_own():
+    content = annotation(dict(name='cafe\u0301'))
+    assert parse_annotation(content, 'some.xml', classes=['caf\xe9']).objects[0].name == 'caf\xe9'
+
+
+def test_decimals_are_cut_and_counted():
+    read = parse_annotation(annotation(dict(xmin='10.9', ymax='40.0')), 'some.xml')
+    assert read.objects[0].box == (10, 20, 30, 40)
+    assert read.readings == ['boxes with decimals, cut to whole pixels']
+
+
+ENCODINGS = {  # how it is declared, and how it is written
+    'plain': ('', 'utf-8'),
+    'byte order mark': ('', 'utf-8-sig'),
+    'UTF-16': ('', 'utf-16'),
+    'UTF-16 without a mark': ('', 'utf-16-le'),
+    'UTF-8 declared as UTF-16': ('utf-16', 'utf-8'),
+    'UTF-8 declared as Klingon': ('klingon', 'utf-8'),
+    'UTF-8 declared as ASCII': ('ascii', 'utf-8'),
+    'Latin-1': ('iso-8859-1', 'latin-1'),
+    'GBK': ('gbk', 'gbk'),
+    'Latin-1 undeclared': ('', 'latin-1'),
+    'Latin-1 declared as UTF-8': ('utf-8', 'latin-1'),
+    'GBK undeclared': ('', 'gbk'),
+    'Shift JIS undeclared': ('', 'shift_jis'),
+}
+
+
+@pytest.mark.parametrize('kind', ENCODINGS)
+def test_an_annotation_of_any_encoding_is_read_where_the_classes_tell_it(kind):
+    declared, encoding = ENCODINGS[kind]
+    name = {'gbk': '\u732b', 'shift_jis': '\u732b'}.get(encoding, 'k\xf6ter')
+    text = annotation(dict(name=name), {}, filename=f'{name}.jpg').decode()
+    if declared:
+        text = f'<?xml version="1.0" encoding="{declared}"?>' + text
+    read = parse_annotation(text.encode(encoding), 'some.xml', classes=[name, 'cat'])
+    assert [obj.name for obj in read.objects] == [name, 'cat']
+
+
+def test_an_encoding_that_only_the_file_name_needs_does_not_matter():
+    content = annotation({}, filename='\xfcber.jpg').decode().encode('cp1252')
+    read = parse_annotation(content, 'some.xml')
+    assert read.objects and 'not valid as' in read.readings[0]
+
+
+def test_a_class_of_unknown_encoding_is_an_error_that_names_encodings():
+    content = annotation(dict(name='k\xf6ter')).decode().encode('cp1252')
+    assert "'köter' in cp1252" in fault_of(content)
+
+
+@pytest.mark.parametrize('before', [b'\n', b' \r\n', b'\xef\xbb\xbf\n'])
+def test_white_space_before_and_zeros_after_the_xml_do_not_matter(before):
+    content = before + b'<?xml version="1.0"?>' + annotation({}) + bytes(10)
+    assert parse_annotation(content, 'some.xml').objects
+
+
 @pytest.mark.parametrize(
     'side', ['0', '-5', '1e308', '65536', '10.5', 'nan', 'inf', '', '9' * 5000]
 )
