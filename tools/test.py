@@ -8,17 +8,25 @@ import nst_det_tool
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.evaluator import BaseMetric
 
 
 def parse_args() -> argparse.Namespace:
     from nst_det.cli import add_config_options, check_config_options
-    from nst_det.errors import UserError
     from nst_det.fileio.find import check_checkpoint
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_options(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', metavar='FILE', help='write the predictions to this .pkl file')
+    parser.add_argument(
+        '--out', metavar='FILE', help='write the predictions to this .pkl or .json file'
+    )
+    parser.add_argument(
+        '--format',
+        choices=('pkl', 'coco'),
+        help="of --out: pkl, which tools/report.py reads, or coco, which is JSON in COCO's format "
+        'of results (default: by the ending of the file)',
+    )
     parser.add_argument('--show', action='store_true', help='show the predictions in a window')
     parser.add_argument(
         '--show-dir', metavar='DIR', help='write pictures of the predictions to this folder'
@@ -32,16 +40,32 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--tta', action='store_true', help='test with flipped images as well')
     args = parser.parse_args()
-    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
-        raise UserError(f'--out is {args.out}, expected the name of a .pkl file')
+    check_out(args)
     check_config_options(args)
     check_checkpoint(args.checkpoint)
     return args
 
 
+def check_out(args: argparse.Namespace) -> None:
+    """Check --out, and find its format."""
+    from nst_det.errors import UserError
+
+    endings = {'pkl': ('.pkl', '.pickle'), 'coco': ('.json',)}
+    if args.out is None:
+        if args.format:
+            raise UserError(f'--format {args.format} needs --out FILE')
+        return
+    formats = [name for name, ends in endings.items() if args.out.endswith(ends)]
+    args.format = args.format or next(iter(formats), 'pkl')
+    if args.format not in formats:
+        expected = endings[args.format][0]
+        raise UserError(
+            f'--out is {args.out}, expected the name of a {expected} file for {args.format}'
+        )
+
+
 def main(args: argparse.Namespace) -> None:
     from mmdet.engine.hooks.utils import trigger_visualization_hook
-    from mmdet.evaluation import DumpDetResults
 
     from nst_det.cli import config_from
     from nst_det.engine.runner.start import start_testing
@@ -52,7 +76,23 @@ def main(args: argparse.Namespace) -> None:
         cfg = trigger_visualization_hook(cfg, args)
     if args.tta:
         add_flips(cfg)
-    start_testing(cfg, [DumpDetResults(out_file_path=args.out)] if args.out else [])
+    start_testing(cfg, [predictions_file(cfg, args.out, args.format)] if args.out else [])
+
+
+def predictions_file(cfg: 'Config', file: str, kind: str) -> 'BaseMetric':
+    """Make the metric that writes the predictions."""
+    from mmdet.evaluation import DumpDetResults
+    from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
+
+    from nst_det.evaluation.functional.coco_truth import coco_truth
+    from nst_det.evaluation.metrics.coco_file import CocoResultsFile
+
+    if kind == 'pkl':
+        return DumpDetResults(out_file_path=file)
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
+    dataset = DATASETS.build({**cfg.test_dataloader.dataset, 'pipeline': []})
+    return CocoResultsFile(file, coco_truth(dataset))
 
 
 def add_flips(cfg: 'Config') -> None:

@@ -1,15 +1,20 @@
-"""Evaluation: AP by the protocol of VOC, paired tests of gains, and the reader of results."""
+"""Evaluation: AP by VOC and by COCO, paired tests of gains, and the reader of results."""
 
+from .functional.coco_ap import CocoAP, coco_ap
 from .functional.mean_ap import eval_voc_map
 from .functional.paired_test import PairedGain, paired_gain
+from .metrics.coco_metric import CocoDetectionMetric
 from .metrics.voc_metric import VOCDevkitMetric
 from .results import Metric, Results, read_results
 
 __all__ = [
+    'CocoAP',
+    'CocoDetectionMetric',
     'Metric',
     'PairedGain',
     'Results',
     'VOCDevkitMetric',
+    'coco_ap',
     'eval_voc_map',
     'paired_gain',
     'read_results',

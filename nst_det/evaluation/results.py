@@ -121,7 +121,8 @@ class Results:
             is left out if mAP is the mean over that one threshold, because it is the same value.
         main (Metric or None): The metric that runs are compared by: the first mean average
             precision, else the first metric. None if there is no value.
-        class_mean (Metric or None): The metric whose values by class are in ``classes``.
+        by_class (dict[Metric, dict[str, float]]): The values by class of each metric that has any.
+        class_mean (Metric or None): The first of these metrics.
         classes (dict[str, float]): The value of ``class_mean`` by class; empty if the evaluator
             reports none.
     """
@@ -139,12 +140,11 @@ class Results:
             if not (metric.percent and self.values[metric.key] < 0)
             if not _repeats_a_mean(metric, means)
         ]
-        self.class_mean = next((metric for _, metric in by_class.values()), None)
-        self.classes = {
-            name: self.values[key]
-            for key, (name, metric) in by_class.items()
-            if metric == self.class_mean
-        }
+        self.by_class: dict[Metric, dict[str, float]] = {}
+        for key, (name, metric) in by_class.items():
+            self.by_class.setdefault(metric, {})[name] = self.values[key]
+        self.class_mean = next(iter(self.by_class), None)
+        self.classes = self.by_class.get(self.class_mean, {}) if self.class_mean else {}
         candidates = [metric for metric in self.metrics if metric.is_mean] or self.metrics
         self.main = candidates[0] if candidates else None
 
@@ -263,7 +263,7 @@ def _threshold_list(thresholds: Iterable[float]) -> str:
 def _describe(key: str, values: Mapping[str, float], iou_thrs: str | None) -> Metric | None:
     """What a key means; None if it is the AP of one class by VOC."""
     prefix, name = _split(key)
-    if name.startswith('AP/'):
+    if 'AP/' in name:
         return None
     if name == 'mAP':
         return Metric(key, 'mAP', _iou_of_map(prefix, values), is_mean=True)
@@ -286,9 +286,8 @@ def _describe(key: str, values: Mapping[str, float], iou_thrs: str | None) -> Me
 
 def _split(key: str) -> tuple[str, str]:
     """The prefix of an evaluator and the name of a metric; the name of a class may have a slash."""
-    before, separator, class_name = key.partition('AP/')
-    if separator and (not before or before.endswith('/')):
-        return before.rstrip('/'), f'AP/{class_name}'
+    if match := re.match(r'(?:(.*?)/)?((?:[a-z]+_)?AP/.+)', key, re.DOTALL):
+        return match[1] or '', match[2]
     prefix, _, name = key.rpartition('/')
     return prefix, name
 
@@ -308,8 +307,8 @@ def _iou_of_map(prefix: str, values: Mapping[str, float]) -> str:
 def _class_keys(values: Mapping[str, float], means: list[Metric]) -> dict[str, tuple[str, Metric]]:
     """The keys of values by class: the class and the metric of each.
 
-    CocoMetric writes the classes of all targets under the same keys, so that those of the last
-    target (masks, after boxes) are what is left.
+    CocoMetric of mmdet writes the classes of all targets under the same keys, so that those of the
+    last target (masks, after boxes) are what is left; CocoDetectionMetric keeps them apart.
     """
     found: dict[str, tuple[str, Metric]] = {}
     for metric in means:
@@ -319,8 +318,9 @@ def _class_keys(values: Mapping[str, float], means: list[Metric]) -> dict[str, t
             rest = key.removeprefix(start)
             if not key.startswith(start):
                 continue
-            if name == 'mAP' and rest.startswith('AP/'):
-                found[key] = rest.removeprefix('AP/'), metric
+            own = re.sub('m?AP$', 'AP/', name)  # of VOC, and of our metric for COCO
+            if rest.startswith(own):
+                found[key] = rest.removeprefix(own), metric
             elif name != 'mAP' and rest.endswith('_precision'):
                 found[key] = rest.removesuffix('_precision'), metric
     return found

@@ -271,3 +271,24 @@ def test_predictions_into_a_file_that_is_no_pickle(tool, write, tiny_distiller):
     assert '--out is x.txt' in fails(
         tool('test', write(tiny_distiller()), 'c.pth', '--out', 'x.txt')
     )
+
+
+def test_predictions_as_cocos_json(tool, write, tiny_config, checkpoint):
+    config = write(tiny_config('student'))
+    assert tool('test', config, checkpoint, '--out', 'found.json', '--format', 'coco')[0] == 0
+    truth = json.loads(Path('found_truth.json').read_text())
+    images = {image['id'] for image in truth['images']}
+    found = json.loads(Path('found.json').read_text())
+    assert len(images) == 4 and {result['image_id'] for result in found} <= images
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--format', 'coco'], '--format coco needs --out FILE'),
+        (['--format', 'coco', '--out', 'x.pkl'], 'expected the name of a .json file'),
+        (['--format', 'pkl', '--out', 'x.json'], 'expected the name of a .pkl file'),
+    ],
+)
+def test_a_format_and_a_file_that_do_not_fit(tool, write, tiny_distiller, options, message):
+    assert message in fails(tool('test', write(tiny_distiller()), 'c.pth', *options))
