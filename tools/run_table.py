@@ -64,11 +64,23 @@ def parse_args() -> argparse.Namespace:
         'environment',
     )
     parser.add_argument(
+        '--metric',
+        nargs='+',
+        default=[],
+        metavar='KEY',
+        help='metrics to show, as the test reports them, such as coco/bbox_mAP coco/bbox_mAP_50; '
+        'rows are compared by the first (default: the main metric of the evaluator)',
+    )
+    parser.add_argument(
         '--paper', action='store_true', help='show the rows of table 4 of the NST paper beside ours'
     )
     add_changes(parser)
     args = parser.parse_args()
-    for option, values in [('--seeds', args.seeds), ('--gpus', args.gpus)]:
+    for option, values in [
+        ('--seeds', args.seeds),
+        ('--gpus', args.gpus),
+        ('--metric', args.metric),
+    ]:
         if len(set(values)) < len(values):
             raise UserError(f'{option} has a value twice: {" ".join(map(str, values))}')
     if min(args.seeds) < 0:
@@ -89,7 +101,9 @@ def main(args: argparse.Namespace) -> None:
     if teacher:
         prepare(args.teacher, teacher, args.cfg_options)
     work_dir = Path(args.work_dir)
-    run = TableRun(rows, args.seeds, work_dir, TOOLS, teacher, args.baseline, args.paper)
+    run = TableRun(
+        rows, args.seeds, work_dir, TOOLS, teacher, args.baseline, args.paper, args.metric
+    )
     table = run.run(args.gpus)
     print(f'\n{table.markdown()}\nwritten to {work_dir}/table.md, table.csv and table.png')
 

@@ -114,20 +114,23 @@ class Results:
             object.
         evaluators (dict, list[dict] or None): The ``test_evaluator`` of the config, whose
             ``iou_thrs`` replace the usual thresholds. Defaults to None.
+        main (str, optional): The key of the metric to compare by. Defaults to None: see below.
 
     Attributes:
         values (dict[str, float]): The values by key.
         metrics (list[Metric]): The metrics over all classes, in the order of the JSON. VOC's AP50
             is left out if mAP is the mean over that one threshold, because it is the same value.
-        main (Metric or None): The metric that runs are compared by: the first mean average
-            precision, else the first metric. None if there is no value.
+        main (Metric or None): The metric that runs are compared by: the one that was asked for,
+            else the first mean average precision, else the first metric. None if there is no value.
         by_class (dict[Metric, dict[str, float]]): The values by class of each metric that has any.
-        class_mean (Metric or None): The first of these metrics.
+        class_mean (Metric or None): The main metric if it is one of these, else the first of them.
         classes (dict[str, float]): The value of ``class_mean`` by class; empty if the evaluator
             reports none.
     """
 
-    def __init__(self, values: Mapping[str, Any], evaluators: Any = None) -> None:
+    def __init__(
+        self, values: Mapping[str, Any], evaluators: Any = None, main: str | None = None
+    ) -> None:
         self.values = {key: value for key, value in values.items() if _is_result(key, value)}
         iou_thrs = _iou_thrs(evaluators)
         described = [_describe(key, self.values, iou_thrs) for key in self.values]
@@ -143,10 +146,14 @@ class Results:
         self.by_class: dict[Metric, dict[str, float]] = {}
         for key, (name, metric) in by_class.items():
             self.by_class.setdefault(metric, {})[name] = self.values[key]
-        self.class_mean = next(iter(self.by_class), None)
-        self.classes = self.by_class.get(self.class_mean, {}) if self.class_mean else {}
         candidates = [metric for metric in self.metrics if metric.is_mean] or self.metrics
+        if main is not None:
+            candidates = [metric for metric in self.metrics if metric.key == main]
         self.main = candidates[0] if candidates else None
+        self.class_mean = next(
+            iter([metric for metric in self.by_class if metric == self.main] or self.by_class), None
+        )
+        self.classes = self.by_class.get(self.class_mean, {}) if self.class_mean else {}
 
     @property
     def score(self) -> float | None:

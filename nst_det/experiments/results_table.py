@@ -30,17 +30,30 @@ class Row:
         results (dict[int, Result]): The results by seed.
         competes (bool): Whether it can be the best. A teacher is only there for comparison.
             Defaults to True.
+        main (str, optional): The key of the metric to compare by. Defaults to None: see
+            :class:`Results`.
     """
 
     method: str
     results: dict[int, Result] = field(default_factory=dict)
     competes: bool = True
+    main: str | None = None
+
+    def read(self) -> list[Results]:
+        """Read the results of all seeds.
+
+        Returns:
+            list[Results]: The results.
+        """
+        return [result.read(self.main) for result in self.results.values()]
 
     @property
     def scores(self) -> dict[int, float]:
         """dict[int, float]: The main metric by seed, in its unit."""
-        read = {seed: result.results for seed, result in self.results.items()}
-        return {seed: results.main.scaled(results.score) for seed, results in read.items()}
+        return {
+            seed: results.main.scaled(results.score)
+            for seed, results in zip(self.results, self.read())
+        }
 
     @property
     def mean(self) -> float:
@@ -61,9 +74,21 @@ class Row:
         Returns:
             float: The mean, in the unit of the metric.
         """
-        read = [result.results for result in self.results.values()]
         return statistics.fmean(
-            results.class_mean.scaled(results.classes[name]) for results in read
+            results.class_mean.scaled(results.classes[name]) for results in self.read()
+        )
+
+    def metric_mean(self, metric: Metric) -> float:
+        """The mean over the seeds of a metric.
+
+        Args:
+            metric (Metric): The metric.
+
+        Returns:
+            float: The mean, in the unit of the metric.
+        """
+        return statistics.fmean(
+            metric.scaled(results.values[metric.key]) for results in self.read()
         )
 
 
@@ -77,23 +102,30 @@ class ResultsTable:
         paper (dict[str, dict[str, float]]): The values of the paper, ``'mAP'`` and the AP of each
             class, by method, shown below our values. Defaults to none.
         protocol (str): How VOC takes AP. Defaults to ``'11 points'``, as in VOC2007.
+        metrics (Sequence[str]): The keys of the metrics to show, such as ``'coco/bbox_mAP_50'``.
+            The methods are compared by the first; the others have a column each. Defaults to none:
+            the main metric of the results.
 
     Raises:
-        UserError: If there is no result, or the rows differ in their metric or classes.
+        UserError: If there is no result, the rows differ in their metric or classes, or a test has
+            not reported one of the metrics.
     """
 
     rows: list[Row]
     baseline: str
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     protocol: str = '11 points'
+    metrics: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.rows = [row for row in self.rows if row.results]
         if not self.rows:
             raise UserError('there is no result yet, so there is no table')
-        results = {
-            row.method: [result.results for result in row.results.values()] for row in self.rows
-        }
+        for row in self.rows:
+            _check_reported(row, self.metrics)
+            row.main = next(iter(self.metrics), None)
+        results = {row.method: row.read() for row in self.rows}
+        self.more = [self._find(key) for key in self.metrics[1:]]
         self.metric: Metric = _shared(
             {method: [test.main for test in tests] for method, tests in results.items()},
             lambda metric: metric.title,
@@ -102,6 +134,10 @@ class ResultsTable:
             {method: [_classes(test) for test in tests] for method, tests in results.items()},
             lambda classes: f'the classes {", ".join(classes) or "(none reported)"}',
         )
+
+    def _find(self, key: str) -> Metric:
+        """The metric of a key."""
+        return next(metric for metric in self.rows[0].read()[0].metrics if metric.key == key)
 
     @property
     def title(self) -> str:
@@ -140,18 +176,22 @@ class ResultsTable:
         Returns:
             list[list[str]]: The header, then a line per method, with the line of the paper below.
         """
-        lines = [['method', self.seeds_text, *self.classes]]
+        lines = [['method', self.seeds_text, *(m.title for m in self.more), *self.classes]]
         for row in self.rows:
             spread = '' if row.std is None else f' ± {self._text(row.std)}'
             line = [row.method, f'{self._text(row.mean)}{spread}']
+            line += [_text(metric, row.metric_mean(metric)) for metric in self.more]
             lines.append(line + [self._text(row.class_mean(name)) for name in self.classes])
             if row.method in self.paper:
                 paper = self.paper[row.method]
-                lines.append([PAPER_LINE, *(f'{paper[n]:.1f}' for n in ('mAP', *self.classes))])
+                lines.append(
+                    [PAPER_LINE, f'{paper["mAP"]:.1f}', *([''] * len(self.more))]
+                    + [f'{paper[name]:.1f}' for name in self.classes]
+                )
         return lines
 
     def _text(self, value: float, signed: bool = False) -> str:
-        return number_text(value, signed, '.1f' if self.metric.percent else '.4g')
+        return _text(self.metric, value, signed)
 
     @property
     def seeds_text(self) -> str:
@@ -171,12 +211,13 @@ class ResultsTable:
         if len(own) < 2:
             return set()
         line_of = {row.method: line for line, row in self._lines()}
-        columns = [[row.mean for row in own]]
-        columns += [[row.class_mean(name) for row in own] for name in self.classes]
-        best = max if self.metric.higher_is_better else min
+        columns = [(self.metric, [row.mean for row in own])]
+        columns += [(metric, [row.metric_mean(metric) for row in own]) for metric in self.more]
+        columns += [(self.metric, [row.class_mean(name) for row in own]) for name in self.classes]
         places = set()
-        for column, values in enumerate(columns, 1):
-            written = [float(self._text(value)) for value in values]
+        for column, (metric, values) in enumerate(columns, 1):
+            written = [float(_text(metric, value)) for value in values]
+            best = max if metric.higher_is_better else min
             if any(written):
                 places |= {
                     (line_of[row.method], column)
@@ -259,20 +300,42 @@ class ResultsTable:
         writer = csv.writer(out, lineterminator='\n')
         gains = ['gain', 'gain_low', 'gain_high', 'p_value']
         name = self.metric.name
-        writer.writerow(['method', 'source', 'seeds', name, f'{name}_std', *self.classes, *gains])
+        more = [metric.key for metric in self.more]
+        writer.writerow(
+            ['method', 'source', 'seeds', name, f'{name}_std', *more, *self.classes, *gains]
+        )
         for row in self.rows:
             gain = self.gain(row)
             low, high = (gain and gain.interval) or (None, None)
             writer.writerow(
                 [row.method, 'measured', ' '.join(map(str, row.results)), row.mean, row.std]
+                + [row.metric_mean(metric) for metric in self.more]
                 + [row.class_mean(name) for name in self.classes]
                 + [gain and gain.mean, low, high, gain and gain.p_value]
             )
             if row.method in self.paper:
                 paper = self.paper[row.method]
                 aps = [paper[name] for name in self.classes]
-                writer.writerow([row.method, PAPER, '', paper['mAP'], '', *aps, '', '', '', ''])
+                empty = [''] * len(more)
+                writer.writerow([row.method, PAPER, '', paper['mAP'], '', *empty, *aps, *[''] * 4])
         return out.getvalue()
+
+
+def _check_reported(row: Row, keys: Sequence[str]) -> None:
+    """Check that all tests of a row report the metrics."""
+    for results in row.read():
+        reported = [metric.key for metric in results.metrics]
+        for key in keys:
+            if key not in reported:
+                raise UserError(
+                    f'--metric {key}: the test of {row.method} does not report it: '
+                    f'{nearest(key, reported)}'
+                )
+
+
+def _text(metric: Metric, value: float, signed: bool = False) -> str:
+    """Write a value in the unit of its metric."""
+    return number_text(value, signed, '.1f' if metric.percent else '.4g')
 
 
 def _classes(results: Results) -> tuple[str, ...]:

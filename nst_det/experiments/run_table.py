@@ -35,6 +35,8 @@ class TableRun:
         baseline (str, optional): The name of the row that the others are compared with. Defaults to
             None: the first row.
         paper (bool): Show the rows of table 4 of the paper beside ours. Defaults to False.
+        metrics (Sequence[str]): The keys of the metrics to show, see :class:`ResultsTable`.
+            Defaults to none.
 
     Raises:
         UserError: If two rows have the same name, the baseline is not the name of a row, the rows
@@ -50,8 +52,9 @@ class TableRun:
         teacher: Config | None = None,
         baseline: str | None = None,
         paper: bool = False,
+        metrics: Sequence[str] = (),
     ) -> None:
-        self.configs, self.seeds = configs, seeds
+        self.configs, self.seeds, self.metrics = configs, seeds, metrics
         self.work_dir, self.tools = work_dir, tools
         self.methods = {name: cfg.get('method', name) for name, cfg in configs.items()}
         self.baseline = self.methods[self._find_baseline(baseline)]
@@ -153,7 +156,9 @@ class TableRun:
         cfg.teacher_sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
 
     def _write_table(self) -> ResultsTable:
-        table = ResultsTable(list(self.rows.values()), self.baseline, self.paper, self.protocol)
+        table = ResultsTable(
+            list(self.rows.values()), self.baseline, self.paper, self.protocol, self.metrics
+        )
         write_atomically(self.work_dir / 'table.md', table.markdown().encode())
         write_atomically(self.work_dir / 'table.csv', table.csv().encode())
         draw_table(table, self.work_dir / 'table.png')

@@ -26,7 +26,8 @@ def draw_table(table: ResultsTable, out: Path) -> None:
     heights = [LINE_HEIGHT * (len(cells) + 1)]
     if gains:
         heights.append(LINE_HEIGHT * len(gains) + 0.9)
-    width = max(7.0, 3.6 + COLUMN_WIDTH * len(table.classes))
+    columns = len(table.classes) + 2 * len(table.more)
+    width = max(7.0, 3.6 + COLUMN_WIDTH * columns)
     figure = Figure(figsize=(width, sum(heights)), dpi=130, layout='constrained')
     axes = figure.subplots(len(heights), height_ratios=heights, squeeze=False)[:, 0]
     _draw_cells(axes[0], table, cells)
@@ -40,7 +41,7 @@ def draw_table(table: ResultsTable, out: Path) -> None:
 def _draw_cells(axes: Axes, table: ResultsTable, cells: list[list[str]]) -> None:
     axes.set_axis_off()
     axes.set_title(f'{table.title}, best in bold', fontsize=10)
-    widths = [2.1, 1.7, *[COLUMN_WIDTH] * len(table.classes)]
+    widths = [2.1, 1.7, *[2 * COLUMN_WIDTH] * len(table.more), *[COLUMN_WIDTH] * len(table.classes)]
     drawn = axes.table(
         cellText=cells,
         colWidths=[width / sum(widths) for width in widths],

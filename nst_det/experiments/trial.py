@@ -4,8 +4,9 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -26,16 +27,31 @@ class Result:
         metrics (dict[str, float]): The values that the test reported, by key.
         checkpoint (str): The checkpoint that was tested.
         seconds (float): The time of training and testing in the call that finished them.
+        evaluators (dict, list[dict] or None): The ``test_evaluator`` of the config, which is not
+            kept on disk. Defaults to None.
     """
 
     metrics: dict[str, float]
     checkpoint: str
     seconds: float
+    evaluators: Any = None
 
     @property
     def results(self) -> Results:
         """Results: The metrics, read."""
-        return Results(self.metrics)
+        return self.read()
+
+    def read(self, main: str | None = None) -> Results:
+        """Read the metrics.
+
+        Args:
+            main (str, optional): The key of the metric to compare by. Defaults to None: see
+                :class:`Results`.
+
+        Returns:
+            Results: The metrics.
+        """
+        return Results(self.metrics, self.evaluators, main)
 
 
 class Trial:
@@ -77,7 +93,9 @@ class Trial:
         if not self.result_file.is_file():
             return None
         try:
-            result = Result(**json.loads(self.result_file.read_text()))
+            content = json.loads(self.result_file.read_text())
+            content['evaluators'] = self.cfg.get('test_evaluator')
+            result = Result(**content)
             if result.results.main is None:
                 raise ValueError('it has no metric')
         except (ValueError, TypeError, AttributeError) as error:
@@ -141,8 +159,10 @@ class Trial:
         call = ToolCalls(self.tools, self.log, environment, keep_open)
         tested = train_and_test(call, self.config, self.work_dir, resume=True)
         seconds = time.time() - started
-        result = Result(tested.results.values, str(tested.checkpoint), seconds)
-        write_atomically(self.result_file, f'{json.dumps(asdict(result), indent=1)}\n'.encode())
+        evaluators = self.cfg.get('test_evaluator')
+        result = Result(tested.results.values, str(tested.checkpoint), seconds, evaluators)
+        content = asdict(replace(result, evaluators=None))
+        write_atomically(self.result_file, f'{json.dumps(content, indent=1)}\n'.encode())
         return result
 
 

@@ -215,3 +215,46 @@ def test_a_picture_has_room_for_every_row(table, tmp_path):
     some, more = (Image.open(tmp_path / name) for name in ('some.png', 'more.png'))
     assert some.width == more.width
     assert more.height > some.height + 5 * 60
+
+
+def test_the_rows_are_compared_by_the_metric_that_is_asked_for():
+    def masks(method, box, mask, small):
+        values = {'coco/bbox_mAP': box, 'coco/segm_mAP': mask, 'coco/segm_mAP_s': small}
+        return Row(method, {0: Result(values, '', 1)})
+
+    rows = [masks('A', 0.4, 0.2, 0.1), masks('B', 0.3, 0.25, 0.05)]
+    table = ResultsTable(rows, 'A', metrics=['coco/segm_mAP', 'coco/segm_mAP_s', 'coco/bbox_mAP'])
+    assert table.title == 'mask mAP (IoU 0.50:0.95), % on the test images'
+    assert table.cells() == [
+        [
+            'method',
+            'mask mAP',
+            'mask mAP (IoU 0.50:0.95, small objects)',
+            'box mAP (IoU 0.50:0.95)',
+        ],
+        ['A', '20.0', '10.0', '40.0'],
+        ['B', '25.0', '5.0', '30.0'],
+    ]
+    assert table.gain(rows[1]).mean == pytest.approx(5)
+    assert table.best() == {(2, 1), (1, 2), (1, 3)}
+    lines = list(csv.DictReader(io.StringIO(table.csv())))
+    assert [float(line['coco/segm_mAP_s']) for line in lines] == [10, 5]
+
+
+def test_the_classes_are_those_of_the_metric_that_is_asked_for():
+    values = {'coco/bbox_mAP': 0.4, 'coco/segm_mAP': 0.2}
+    values |= {'coco/bbox_AP/cat': 0.4, 'coco/segm_AP/cat': 0.2}
+    row = Row('A', {0: Result(values, '', 1)})
+    assert ResultsTable([row], 'A', metrics=['coco/segm_mAP']).cells()[1] == ['A', '20.0', '20.0']
+    assert ResultsTable([row], 'A').cells()[1] == ['A', '40.0', '40.0']
+
+
+def test_a_metric_that_a_test_does_not_report_is_an_error_with_the_nearest():
+    with pytest.raises(UserError, match=r"--metric coco/bbox_map: .* mean 'coco/bbox_mAP'"):
+        ResultsTable([coco('A', 20)], 'A', metrics=['coco/bbox_map'])
+
+
+def test_the_thresholds_of_the_config_are_in_the_title():
+    evaluators = dict(type='CocoMetric', iou_thrs=[0.5, 0.6])
+    row = Row('A', {0: Result({'coco/bbox_mAP': 0.4}, '', 1, evaluators)})
+    assert ResultsTable([row], 'A').title.startswith('box mAP (IoU 0.50, 0.60)')
