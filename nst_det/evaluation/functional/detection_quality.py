@@ -44,7 +44,8 @@ def ground_truth(dataset: BaseDetDataset) -> dict[str, dict]:
 
     Returns:
         dict[str, dict]: By image id: ``path``, and the arrays ``bboxes`` `(n, 4)`, ``labels`` and
-        ``ignored`` `(n,)`. Ignored objects (difficult, crowd) and their detections do not count.
+        ``ignored`` `(n,)`; ``masks`` is a list of polygons or RLEs, with None for an object that
+        has none. Ignored objects (difficult, crowd) and their detections do not count.
     """
     truth = {}
     for i in range(len(dataset)):
@@ -55,6 +56,7 @@ def ground_truth(dataset: BaseDetDataset) -> dict[str, dict]:
             bboxes=np.array([obj['bbox'] for obj in objects], np.float32).reshape(-1, 4),
             labels=np.array([obj['bbox_label'] for obj in objects], np.int64),
             ignored=np.array([obj.get('ignore_flag', 0) for obj in objects], bool),
+            masks=[obj.get('mask') for obj in objects],
         )
     return truth
 
@@ -137,19 +139,21 @@ def judge(
     boxes, labels, scores = (predicted[key].numpy() for key in ('bboxes', 'labels', 'scores'))
     order = np.argsort(-scores, kind='stable')
     order = order[scores[order] >= threshold]
+    if not len(objects['labels']):
+        return dict.fromkeys(order.tolist(), False)
+    same_class = labels[:, None] == objects['labels']
+    overlaps = np.where(same_class, bbox_overlaps(boxes, objects['bboxes']), 0)
     ignored = objects['ignored']
-    taken = np.zeros(len(objects['labels']), bool)
+    free = ~ignored
     verdicts: dict[int, bool | None] = {}
     for i in order.tolist():
-        overlaps = bbox_overlaps(boxes[i : i + 1], objects['bboxes'])[0]
-        overlaps = np.where(objects['labels'] == labels[i], overlaps, 0)
-        if (overlaps[ignored] >= 0.5).any() and not (overlaps[~ignored] >= 0.5).any():
+        found = overlaps[i] >= 0.5
+        if (found & ignored).any() and not (found & ~ignored).any():
             verdicts[i] = None
             continue
-        free = np.where(taken | ignored, 0, overlaps)
-        verdicts[i] = bool(len(free) and free.max() >= 0.5)
-        if verdicts[i]:
-            taken[free.argmax()] = True
+        best = np.where(free, overlaps[i], 0).argmax()
+        verdicts[i] = bool(free[best] and overlaps[i, best] >= 0.5)
+        free[best] &= not verdicts[i]
     return verdicts
 
 

@@ -28,7 +28,8 @@ def write_report(
 
     Args:
         runs (Sequence[Run]): The runs, see :func:`read_runs`.
-        out (Path): The HTML file. Its folder is created if it does not exist.
+        out (Path): The HTML file. Its folder is created if it does not exist. If the test has more
+            than 200 images, their pictures are in the folder ``<name>_files`` beside it.
         title (str): The heading. Defaults to ``'Distillation report'``.
         progress (Callable): Called with a line of text at the beginning of each step. Defaults to
             ``print``.
@@ -45,7 +46,7 @@ def write_report(
         ) from error
     if out.exists() and GENERATOR not in out.read_text(encoding='utf-8', errors='replace')[:4000]:
         raise UserError(f'{out} exists and is no report: choose another name with -o')
-    data = collect(runs, title, progress)
+    data = collect(runs, title, progress, out.with_name(f'{out.stem}_files'))
     templates = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -59,6 +60,9 @@ def write_report(
     page = templates.get_template('report.html.jinja').render(
         **data,
         data_block=json_block(data),
+        pictures_block=_script_json(
+            [image['picture'] for image in (data['gallery'] or {}).get('images', [])]
+        ),
         style=(HERE / 'report.css').read_text(encoding='utf-8'),
         script=(HERE / 'report.js').read_text(encoding='utf-8'),
         plotly=get_plotlyjs(),
@@ -76,8 +80,17 @@ def json_block(data: dict) -> str:
         str: JSON without the pictures; NaN and infinity are null.
     """
     lean = dict(data, figures=[{**figure, 'png': None} for figure in data['figures']])
-    lean['gallery'] = [{**image, 'picture': None} for image in data['gallery']]
-    text = json.dumps(_finite(lean), ensure_ascii=False, allow_nan=False)
+    if data['gallery']:
+        images = [{**image, 'picture': None} for image in data['gallery']['images']]
+        lean['gallery'] = {**data['gallery'], 'images': images}
+    return _script_json(lean)
+
+
+def _script_json(content: object) -> str:
+    """JSON that cannot end the ``<script>`` that it is in."""
+    text = json.dumps(
+        _finite(content), ensure_ascii=False, allow_nan=False, separators=(',', ':'), default=str
+    )
     return text.replace('<', '\\u003c').replace('\u2028', '\\u2028').replace('\u2029', '\\u2029')
 
 

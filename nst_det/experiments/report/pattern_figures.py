@@ -4,6 +4,7 @@ import base64
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nst_det.apis.compare_students import compare_students
 from nst_det.errors import one_line
@@ -26,16 +27,16 @@ CAPTIONS = {
 
 def pattern_figures(
     runs: Sequence[Run],
-    gallery: Sequence[dict],
+    image_id: Any,
     truth: Mapping[str, dict],
     notes: list[str],
     progress: Callable[[str], None],
 ) -> list[dict]:
-    """Draw what teacher and student respond to, on the first image of the gallery.
+    """Draw what teacher and student respond to in an image.
 
     Args:
         runs (Sequence[Run]): The runs, of which the first distilled run is drawn.
-        gallery (Sequence[dict]): The gallery, see :func:`build_gallery`.
+        image_id (Any): The id of the test image; None if none could be read.
         truth (Mapping[str, dict]): The annotations by image id, see :func:`ground_truth`.
         notes (list[str]): The notes, to which is added why there are no figures.
         progress (Callable): Called with a line of text before the figures are drawn.
@@ -46,7 +47,7 @@ def pattern_figures(
     run = next((run for run in runs if run.role == DISTILLED and run.checkpoint), None)
     if run is None:
         return []
-    if not truth:
+    if image_id is None:
         notes.append(
             'There is no figure of the patterns, because no test image could be read: draw it with '
             'tools/visualize_nst.py.'
@@ -54,8 +55,7 @@ def pattern_figures(
         return []
     # t-SNE takes seconds, and longer with hundreds of channels.
     progress('drawing the patterns of teacher and student')
-    name = gallery[0]['name'] if gallery else str(next(iter(truth)))
-    image = next(objects['path'] for key, objects in truth.items() if str(key) == name)
+    name, image = str(image_id), truth[image_id]['path']
     baseline = baseline_of(run, runs)
     before = str(baseline.checkpoint) if baseline is not None and baseline.checkpoint else None
     first = 'the student at the beginning of its training'

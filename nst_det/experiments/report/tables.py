@@ -4,7 +4,8 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from nst_det.evaluation import Metric
+from nst_det.evaluation import CocoAP, Metric, Results
+from nst_det.evaluation.functional.coco_ap import PARTS
 from nst_det.evaluation.functional.detection_quality import ClassQuality
 from nst_det.experiments.run_folder import DISTILLED, TEACHER, Run, baseline_of
 
@@ -31,70 +32,143 @@ def metric_properties(metric: Metric | None) -> dict:
     )
 
 
-def class_metric(runs: Sequence[Run]) -> Metric:
-    """Choose the metric of the table by class: that of the tests, or the one computed here.
+def class_tables(
+    runs: Sequence[Run],
+    classes: Sequence[str],
+    qualities: Mapping[str, list[ClassQuality]],
+    measured: Mapping[str, Mapping[str, CocoAP]],
+) -> list[dict]:
+    """Make a table by class for each metric that has values by class.
+
+    Those that the tests report; if they report none, AP by VOC for a test by VOC. Besides those
+    that COCO defines, computed from the predictions, unless the tests report them. The main metric
+    of the tests comes first.
 
     Args:
         runs (Sequence[Run]): The runs.
+        classes (Sequence[str]): The classes.
+        qualities (Mapping[str, list[ClassQuality]]): The quality of the predictions, by run.
+        measured (Mapping[str, Mapping[str, CocoAP]]): COCO's AP of the predictions, by run and
+            target.
 
     Returns:
-        Metric: The metric of which the tests report values by class, else their mAP by VOC, else
-        the mAP that is computed from the predictions.
+        list[dict]: The tables, see :func:`_class_table`.
     """
-    reported = [run.results.class_mean for run in runs if run.results.class_mean]
-    of_voc = [run.results.main for run in runs if run.results.main]
-    of_voc = [metric for metric in of_voc if metric.counts_as_voc]
-    return next(iter(reported + of_voc), COMPUTED)
+    objects = {quality.name: quality.objects for of_run in qualities.values() for quality in of_run}
+    reported = list(dict.fromkeys(metric for run in runs for metric in run.results.by_class))
+    if not reported:
+        means = [run.results.main for run in runs if run.results.main]
+        of_voc = [metric for metric in means if metric.counts_as_voc]
+        reported = of_voc[:1] or ([] if measured else [COMPUTED])
+    tables = [_reported_table(metric, runs, classes, qualities, objects) for metric in reported]
+    known = {(table['name'], table['iou'], table['of']) for table in tables}
+    for metric, target, part in _coco_metrics(measured):
+        if (metric.name, metric.iou, metric.objects) in known:
+            continue
+        values = {run: of_run[target] for run, of_run in measured.items() if target in of_run}
+        tables.append(
+            _class_table(
+                metric,
+                runs,
+                classes,
+                lambda run, name, values=values, part=part: (
+                    values[run.name].classes.get(name, {}).get(part) if run.name in values else None
+                ),
+                lambda run, values=values, part=part: (
+                    values[run.name].summary[part] if run.name in values else None
+                ),
+                objects,
+                'computed from the predictions',
+            )
+        )
+    main = next((run.results.main.title for run in runs if run.results.main), '')
+    tables.sort(key=lambda table: table['title'] != main)
+    return [table for table in tables if table['rows']]
 
 
-def computed_note(metric: Metric, runs: Sequence[Run]) -> str:
+def computed_note(metric: dict, runs: Sequence[Run]) -> str:
     """Write the note that AP by class is not from the tests.
 
     Args:
-        metric (Metric): The metric of the table by class.
+        metric (dict): The first table by class.
         runs (Sequence[Run]): The runs.
 
     Returns:
         str: The note.
     """
     note = (
-        'The tests report no AP by class: it is computed from the predictions by the protocol of '
-        'VOC, at IoU 0.50.'
+        f'The tests report no AP by class: it is computed from the predictions, as '
+        f'{metric["title"]}.'
     )
-    if metric is not COMPUTED:
-        return f'{note} Its mean is the mAP that the tests report.'
     titles = dict.fromkeys(run.results.main.title for run in runs if run.results.main)
+    if list(titles) == [metric['title']]:
+        return note
     return f'{note} So is its mean, which differs from the {", ".join(titles)} of the tests.'
 
 
-def class_table(
+def size_table(runs: Sequence[Run], measured: Mapping[str, Mapping[str, CocoAP]]) -> dict:
+    """Make the table of AP by IoU and size of the objects, without what the tests report.
+
+    Args:
+        runs (Sequence[Run]): The runs.
+        measured (Mapping[str, Mapping[str, CocoAP]]): COCO's AP of the predictions, by run and
+            target.
+
+    Returns:
+        dict: ``columns``, ``differences`` and ``rows``.
+    """
+    reported = {
+        (metric.name, metric.iou, metric.objects) for run in runs for metric in run.results.metrics
+    }
+    return dict(
+        columns=[run.name for run in runs],
+        differences=_differences(runs),
+        rows=[
+            _row(
+                metric.title,
+                metric,
+                runs,
+                lambda run, target=target, part=part: (
+                    measured[run.name][target].summary[part]
+                    if target in measured.get(run.name, {})
+                    else None
+                ),
+            )
+            for metric, target, part in _coco_metrics(measured)
+            if (metric.name, metric.iou, metric.objects) not in reported
+        ],
+    )
+
+
+def _coco_metrics(
+    measured: Mapping[str, Mapping[str, CocoAP]],
+) -> list[tuple[Metric, str, str]]:
+    """The metrics of COCO that were computed, each with its target and its part."""
+    found = Results({f'{target}_{part}': 0.0 for target in _targets(measured) for part in PARTS})
+    return [(metric, *metric.key.split('_', 1)) for metric in found.metrics]
+
+
+def _targets(measured: Mapping[str, Mapping[str, CocoAP]]) -> list[str]:
+    return list(dict.fromkeys(target for of_run in measured.values() for target in of_run))
+
+
+def _reported_table(
     metric: Metric,
     runs: Sequence[Run],
     classes: Sequence[str],
     qualities: Mapping[str, list[ClassQuality]],
+    objects: Mapping[str, int],
 ) -> dict:
-    """Make the table of AP by class, with the mean and the gain of each distilled run.
-
-    The values are those of the tests. An AP by VOC at IoU 0.50 that a test does not report is
-    computed from the predictions.
-
-    Args:
-        metric (Metric): The metric, see :func:`class_metric`.
-        runs (Sequence[Run]): The runs.
-        classes (Sequence[str]): The classes.
-        qualities (Mapping[str, list[ClassQuality]]): The quality of the predictions, by run.
-
-    Returns:
-        dict: The properties of the metric, ``columns``, ``differences``, ``rows`` and ``mean``.
-    """
+    """The values of the tests; AP by VOC that a test lacks is computed from the predictions."""
     computed = {
         run: {quality.name: quality.ap for quality in of_run}
         for run, of_run in qualities.items()
         if metric.counts_as_voc
     }
+    reported = [name for run in runs for name in run.results.by_class.get(metric, {})]
 
     def ap(run: Run, name: str) -> float | None:
-        own = run.results.classes if run.results.class_mean == metric else {}
+        own = run.results.by_class.get(metric, {})
         return own.get(name, computed.get(run.name, {}).get(name))
 
     def mean(run: Run) -> float | None:
@@ -103,19 +177,36 @@ def class_table(
         aps = [ap for ap in computed.get(run.name, {}).values() if not math.isnan(ap)]
         return statistics.mean(aps) if aps else None
 
-    reported = [
-        name for run in runs if run.results.class_mean == metric for name in run.results.classes
-    ]
-    objects = {quality.name: quality.objects for of_run in qualities.values() for quality in of_run}
+    names = list(dict.fromkeys([*classes, *reported])) if reported or computed else []
+    source = 'reported by the tests' if reported else 'computed from the predictions'
+    return _class_table(metric, runs, names, ap, mean, objects, source)
+
+
+def _class_table(
+    metric: Metric,
+    runs: Sequence[Run],
+    classes: Sequence[str],
+    value: Callable[[Run, str], float | None],
+    mean: Callable[[Run], float | None],
+    objects: Mapping[str, int],
+    source: str,
+) -> dict:
+    """A table by class, with the mean and the gain of each distilled run.
+
+    Returns:
+        dict: The properties of the metric, ``iou``, ``of`` (which objects count), ``source``,
+        ``columns``, ``differences``, ``rows`` and ``mean``.
+    """
     return dict(
         **metric_properties(metric),
         iou=metric.iou,
+        of=metric.objects,
+        source=source,
         columns=[run.name for run in runs],
         differences=_differences(runs),
         rows=[
-            _row(name, metric, runs, lambda run, name=name: ap(run, name), objects.get(name))
-            for name in dict.fromkeys([*classes, *reported])
-            if metric.counts_as_voc or reported
+            _row(name, metric, runs, lambda run, name=name: value(run, name), objects.get(name))
+            for name in classes
         ],
         mean=_row(f'mean ({metric.name})', metric, runs, mean),
     )

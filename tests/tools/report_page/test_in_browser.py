@@ -1,5 +1,6 @@
 """The report in a real browser, used by mouse, keyboard and finger."""
 
+import csv
 import json
 import shutil
 from itertools import product
@@ -39,7 +40,7 @@ CONTRASTS = """() => {
   }
   return found;
 }"""
-REACHABLE = 'a[href], button, select, summary, input, [tabindex="0"]'
+REACHABLE = 'a[href], button:enabled, select, summary, input, [tabindex="0"]'
 
 
 def percent(value: float | None, sign: str = '') -> str:
@@ -86,7 +87,11 @@ def opened(browser, report):
         page.on('pageerror', lambda error: complaints.append(str(error)))
         page.on('request', lambda request: requests.append(request.url))
         page.goto(report.file.as_uri())
-        page.locator('.js-plotly-plot').first.wait_for()
+        wait_until(
+            page,
+            'document.querySelectorAll(".js-plotly-plot").length === '
+            'document.querySelectorAll(".chart").length',
+        )
         return page
 
     yield open_report
@@ -109,7 +114,7 @@ def test_the_report_draws_every_chart_and_opens_every_part_without_an_error_or_a
     opened, data
 ):
     page = opened()
-    charts = len(data['charts']) + 2  # those of the class and of the term
+    charts = len(data['charts']) + 3  # of the class, of the term and of the calibration
     assert page.locator('.js-plotly-plot .xy .scatterlayer .trace').count() >= charts
     assert page.locator('.js-plotly-plot').count() == charts
     for box, choices in (('#class', data['curves']), ('#term', data['terms'])):
@@ -129,8 +134,8 @@ def test_the_numbers_shown_are_those_of_the_json(opened, data):
     assert [text.split()[0] for text in gains] == [
         percent(gain['gain'], '+') for gain in data['gains']
     ]
-    table = data['table']
-    rows = page.locator('table.sortable tr:has(td)').all()
+    table = data['tables'][0]
+    rows = page.locator('#by-class-0 tr:has(td)').all()
     assert len(rows) == len(table['rows']) + 1
     for row, wanted in zip(rows, [*table['rows'], table['mean']]):
         name, objects, *numbers = row.locator('th, td').all_inner_texts()
@@ -140,11 +145,10 @@ def test_the_numbers_shown_are_those_of_the_json(opened, data):
             *(percent(value) for value in wanted['values']),
             *(percent(value, '+') for value in wanted['gains']),
         ]
-    shown = page.locator('.panel span').all_inner_texts()
-    panels = [panel for image in data['gallery'] for panel in image['panels']]
-    for text, panel in zip(shown, panels, strict=True):
-        score = panel['score']
-        assert text == panel['title'] + ('' if score is None else f': F1 {percent(score)}')
+    shown = page.locator('#gallery figcaption').all_inner_texts()
+    assert shown == [
+        f'{image["name"]}: F1 {percent(image["gain"], "+")}' for image in data['gallery']['images']
+    ]
     for run in data['runs']:
         for key, value in run['summary'].items():
             row = page.locator('table.configs tr', has=page.get_by_role('rowheader', name=key))
@@ -153,8 +157,8 @@ def test_the_numbers_shown_are_those_of_the_json(opened, data):
 
 def test_a_heading_sorts_by_mouse_and_by_keyboard(opened, data):
     page = opened()
-    heading = page.locator('table.sortable th', has=page.get_by_role('button')).nth(1)
-    by_objects = sorted(data['table']['rows'], key=lambda row: row['objects'])
+    heading = page.locator('#by-class-0 th', has=page.get_by_role('button')).nth(1)
+    by_objects = sorted(data['tables'][0]['rows'], key=lambda row: row['objects'])
     for press, direction in product(('mouse', 'Enter', 'Space'), ('descending', 'ascending')):
         if press == 'mouse':
             heading.locator('button').click()
@@ -162,11 +166,11 @@ def test_a_heading_sorts_by_mouse_and_by_keyboard(opened, data):
             heading.locator('button').focus()
             page.keyboard.press(press)
         assert heading.get_attribute('aria-sort') == direction
-        shown = page.locator('table.sortable tbody td:nth-child(2)').all_inner_texts()
+        shown = page.locator('#by-class-0 tbody td:nth-child(2)').all_inner_texts()
         wanted = [str(row['objects']) for row in by_objects]
         assert shown == (wanted if direction == 'ascending' else wanted[::-1])
     assert page.locator('th[aria-sort]:not([aria-sort=none])').count() == 1
-    assert page.locator('tfoot th').inner_text() == 'mean (mAP)'  # stays at the end
+    assert page.locator('#by-class-0 tfoot th').inner_text() == 'mean (mAP)'  # stays at the end
 
 
 def test_pointing_at_a_chart_shows_the_numbers_there(opened, data):
@@ -286,3 +290,129 @@ def test_the_keyboard_opens_a_config_and_chooses_a_class(opened, data):
     legend = page.locator('#pr .legendtext').all_text_contents()
     assert page.locator('#class').input_value() == chosen['class']
     assert legend == [f'{curve["run"]} (AP {percent(curve["ap"])})' for curve in chosen['series']]
+
+
+# The gallery, the tables to choose from, and CSV.
+
+
+def found_at(image, run, threshold):
+    """How many detections of a run on an image have at least this score."""
+    return sum(score >= threshold for score in image['found'][run]['scores'])
+
+
+def f1(image, run, threshold):
+    """F1 of a run on an image, as the docs define it."""
+    right = image['found'][run]['right'][: found_at(image, run, threshold)]
+    total = len(image['truth']['labels']) + sum(verdict != -1 for verdict in right)
+    return 2 * right.count(1) / total if total else 1
+
+
+def slide(page, score):
+    """Move the slider of the score."""
+    page.locator('#score').fill(str(score))
+
+
+def test_the_slider_shows_the_detections_of_at_least_its_score(opened, data):
+    page = opened()
+    runs = data['gallery']['runs']
+    by_name = {image['name']: image for image in data['gallery']['images']}
+    for threshold in (0.3, 0.6, 0.95):
+        slide(page, threshold)
+        assert page.locator('#score-text').inner_text() == f'{threshold:.2f}'
+        for figure in page.locator('#gallery figure').all():
+            image = by_name[figure.locator('figcaption').inner_text().split(':')[0]]
+            truth, *panels = figure.locator('.panel').all()
+            assert truth.locator('rect').count() == len(image['truth']['labels'])
+            for run, panel in zip(runs, panels, strict=True):
+                assert panel.locator('rect').count() == found_at(image, run, threshold)
+                score = percent(f1(image, run, threshold))
+                assert panel.locator('span').inner_text() == f'{run}: F1 {score}'
+
+
+def test_images_are_found_by_file_name_class_and_change(opened, data):
+    page = opened()
+    state, images = page.locator('#gallery-state'), data['gallery']['images']
+    page.fill('#find', '00001')
+    wanted = sum('00001' in image['name'] for image in images)
+    assert 0 < wanted < len(images)
+    assert state.inner_text().startswith(f'{wanted} of {len(images)} images')
+    page.fill('#find', 'nowhere')
+    assert state.inner_text() == f'0 of {len(images)} images.'
+    page.fill('#find', '')
+    for label, name in enumerate(data['gallery']['classes']):
+        page.select_option('#gallery-class', label=name)
+        wanted = sum(
+            label in image['truth']['labels']
+            or any(
+                label in found['labels'][: found_at(image, run, 0.3)]
+                for run, found in image['found'].items()
+            )
+            for image in images
+        )
+        assert state.inner_text().startswith(f'{wanted} of ')
+    page.select_option('#gallery-class', '')
+    signs = dict(
+        better=lambda gain: gain > 0, worse=lambda gain: gain < 0, same=lambda gain: gain == 0
+    )
+    for change, has in signs.items():
+        page.select_option('#change', change)
+        wanted = sum(has(round(image['gain'], 9)) for image in images)
+        assert state.inner_text().startswith(f'{wanted} of ')
+
+
+def test_images_are_ordered_as_chosen(opened, data):
+    page = opened()
+    images, captions = data['gallery']['images'], page.locator('#gallery figcaption')
+    orders = dict(
+        name=lambda image: image['name'],
+        gain=lambda image: (-image['gain'], image['name']),
+        loss=lambda image: (image['gain'], image['name']),
+        low=lambda image: (f1(image, 'nst_student', 0.3), image['name']),
+    )
+    for order, key in orders.items():
+        page.select_option('#order', order)
+        names = [text.split(':')[0] for text in captions.all_inner_texts()]
+        assert names == [image['name'] for image in sorted(images, key=key)]
+
+
+def test_another_metric_shows_another_table(opened, data):
+    page = opened()
+    titles = [table['title'] for table in data['tables']]
+    assert len(titles) > 3
+    for i, title in enumerate(titles):
+        page.select_option('#by-class', label=title)
+        assert page.locator('.choice:visible table').get_attribute('id') == f'by-class-{i}'
+
+
+def test_the_confusion_matrix_is_that_of_the_chosen_run(opened, data):
+    page = opened()
+    for run, matrix in data['confusion']['matrices'].items():
+        page.select_option('#confusion-run', run)
+        shown = [
+            row.locator('td').all_inner_texts() for row in page.locator('#confusion tbody tr').all()
+        ]
+        matrix[-1][-1] = ''  # nothing found where nothing is
+        assert shown == [list(map(str, counts)) for counts in matrix]
+
+
+def test_every_table_is_saved_as_csv(opened, data, tmp_path):
+    page = opened()
+    tables = page.locator('main table').count()
+    buttons = page.locator('.csv').all()
+    assert len(buttons) == tables
+    visible = [button for button in buttons if button.is_visible()]
+    for button in visible:
+        with page.expect_download() as download:
+            button.click()
+        file = tmp_path / download.value.suggested_filename
+        download.value.save_as(file)
+        lines = list(csv.reader(file.read_text(encoding='utf-8-sig').splitlines()))
+        table = page.locator(f'#{button.get_attribute("data-table")}')
+        assert len(lines) == table.locator('tr').count()
+        assert len({len(line) for line in lines}) == 1
+    lines = list(csv.reader((tmp_path / 'ap_by_class.csv').read_text('utf-8-sig').splitlines()))
+    rows = [*data['tables'][0]['rows'], data['tables'][0]['mean']]
+    for line, row in zip(lines[1:], rows, strict=True):
+        values = [*row['values'], *row['gains']]
+        shown = [float(text) if text not in ('', 'nan') else None for text in line[2:]]
+        assert shown == [None if value is None else pytest.approx(value) for value in values]

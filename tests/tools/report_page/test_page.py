@@ -6,11 +6,15 @@ import re
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+import torch
 from mmdet.registry import MODELS
+from PIL import Image
+from pycocotools import mask
 
 from nst_det.errors import UserError
-from nst_det.experiments.report import collect, read_runs, write_report
+from nst_det.experiments.report import collect, read_runs, thumbnails, write_report
 from nst_det.experiments.report.curves import training_charts
 from nst_det.experiments.report.page import _direction, _number, json_block
 from nst_det.models.losses import FeatureLoss
@@ -57,7 +61,8 @@ def test_the_numbers_of_the_report_are_those_of_the_tests(report, page):
         shown = [tag for _, tag in page.tags if tag.get('data-run') == run['name']]
         assert float(shown[0]['data-value']) == metrics['pascal_voc/mAP']
     cells = [own['data-value'] for tag, own in page.tags if tag == 'td' and 'data-value' in own]
-    circle = cells[: len(cells) // 5]  # four classes and the mean
+    circle = cells[:5]  # the objects, three runs and a difference
+    cells = cells[:25]  # of the first table: four classes and the mean
     assert [float(value) for value in circle[1:4]] == [1 / 3] * 3
     objects, *mean = cells[-len(circle) :]
     assert objects == ''
@@ -84,27 +89,83 @@ def test_an_axis_is_logarithmic_if_the_values_are_far_apart(runs):
     assert log == {'Training loss': True, 'Learning rate': False}
 
 
-def test_the_gallery_shows_the_largest_gains_first(page):
+def test_the_gallery_has_all_images_by_file_name_the_largest_gains_first(page):
     gallery = json.loads(page.block)['gallery']
-    gains = [image['gain'] for image in gallery]
-    assert gains and gains == sorted(gains, reverse=True)
-    for image in gallery:
-        assert [panel['title'] for panel in image['panels']] == [
-            'ground truth',
-            'student',
-            'nst_student',
-            'teacher',
-        ]
-        by_title = {panel['title']: panel['score'] for panel in image['panels']}
-        assert image['gain'] == pytest.approx(by_title['nst_student'] - by_title['student'])
+    assert gallery['runs'] == ['student', 'nst_student', 'teacher']
+    assert (gallery['baseline'], gallery['distilled']) == ('student', 'nst_student')
+    assert sorted(image['name'] for image in gallery['images']) == [
+        f'{number:06}.jpg' for number in range(9, 13)
+    ]
+    gains = [image['gain'] for image in gallery['images']]
+    assert gains == sorted(gains, reverse=True) and gains[0] > 0
+    for image in gallery['images']:
+        for found in (image['truth'], *image['found'].values()):
+            assert len(found['boxes']) == 4 * len(found['labels'])
+        for found in image['found'].values():
+            assert found['scores'] == sorted(found['scores'], reverse=True)
 
 
-def test_without_gains_and_losses_the_gallery_shows_the_first_images(runs):
+def test_images_that_do_not_differ_keep_the_order_of_the_test_set(runs):
     for run in runs:
         run.checkpoint = None  # no figures, which take seconds
     runs[2].predictions = runs[1].predictions
-    gallery = collect(runs, '', quiet)['gallery']
-    assert len(gallery) == 4 and {image['gain'] for image in gallery} == {None}
+    images = collect(runs, '', quiet)['gallery']['images']
+    assert [(image['id'], image['gain']) for image in images] == [
+        (f'{number:06}', 0) for number in range(9, 13)
+    ]
+
+
+def test_the_pictures_of_many_images_are_beside_the_page(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(thumbnails, 'MAX_INLINE', 3)
+    for run in runs:
+        run.checkpoint = None
+    gallery = collect(runs, '', quiet, tmp_path / 'report_files')['gallery']
+    pictures = [image['picture'] for image in gallery['images']]
+    assert pictures == [f'report_files/{number:06}.jpg' for number in range(4)]
+    for image in gallery['images']:
+        with Image.open(tmp_path / image['picture']) as picture:
+            assert picture.size == (image['width'], image['height']) == (64, 64)
+
+
+def test_a_folder_of_somebody_else_is_not_written_into(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(thumbnails, 'MAX_INLINE', 3)
+    (tmp_path / 'report_files').mkdir()
+    (tmp_path / 'report_files' / 'thesis.txt').touch()
+    with pytest.raises(UserError, match=r'report_files, .* holds thesis\.txt: choose another name'):
+        collect(runs, '', quiet, tmp_path / 'report_files')
+
+
+def test_masks_are_drawn_and_measured_beside_the_boxes(mask_runs):
+    data = collect(mask_runs, '', quiet)
+    titles = [table['title'] for table in data['tables']]
+    assert titles[0] == 'box mAP (IoU 0.50:0.95)'
+    assert 'mask mAP (IoU 0.50:0.95)' in titles and len(set(titles)) == len(titles)
+    (image,) = data['gallery']['images']
+    outline = image['found']['student']['masks'][0]
+    assert outline.startswith('M10,10 ') and outline.endswith('Z')
+    assert image['truth']['masks'] == ['M10,10 30,10 30,30 10,30Z']
+    assert image['name'] == 'a photo.png'
+    student, distilled = data['runs'][0], data['runs'][1]
+    assert [mean['title'] for mean in student['means']] == ['mask mAP (IoU 0.50:0.95)']
+    assert student['score'] == 0.5 and distilled['score'] == 0.6
+
+
+def test_the_values_by_size_are_those_of_coco(mask_runs):
+    data = collect(mask_runs, '', quiet)
+    by_name = {row['name']: row['values'] for row in data['sizes']['rows']}
+    # The square of 20 pixels is small; the tests report the means over all sizes themselves.
+    assert by_name['box mAP (IoU 0.50:0.95, small objects)'] == pytest.approx([1, 1])
+    assert by_name['mask mAP (IoU 0.75)'] == pytest.approx([1, 1])
+    assert 'box mAP (IoU 0.50:0.95)' not in by_name
+
+
+def test_the_confusion_matrix_and_the_calibration_are_of_each_run(page):
+    data = json.loads(page.block)
+    assert list(data['confusion']['matrices']) == ['teacher', 'student', 'nst_student']
+    for counts in data['confusion']['matrices'].values():
+        assert len(counts) == len(counts[0]) == len(data['confusion']['classes']) + 1
+    assert [curve['run'] for curve in data['calibration']] == ['teacher', 'student', 'nst_student']
+    assert data['calibration'][0]['precisions'] == [1.0] * len(data['calibration'][0]['scores'])
 
 
 def test_the_report_has_the_figures_of_the_patterns(page):
@@ -159,7 +220,7 @@ def test_the_gains_of_several_seeds_are_averaged(runs):
 
 
 def test_the_json_block_cannot_end_its_script(runs):
-    block = json_block(dict(figures=[], gallery=[], name='</script><script>', no=float('nan')))
+    block = json_block(dict(figures=[], gallery=None, name='</script><script>', no=float('nan')))
     assert '<' not in block
     assert json.loads(block)['name'] == '</script><script>'
     assert json.loads(block)['no'] is None
@@ -200,6 +261,37 @@ def coco_runs(runs):
     return runs
 
 
+@pytest.fixture
+def mask_runs(runs, tmp_path):
+    """A student and a distilled student that find the only object of an image, with its mask."""
+    square = np.zeros((64, 80), np.uint8)
+    square[10:30, 10:30] = 1
+    Image.fromarray(square * 255).save(tmp_path / 'a photo.png')
+    obj = dict(id=1, image_id=7, category_id=42, bbox=[10, 10, 20, 20], area=400, iscrowd=0)
+    obj['segmentation'] = [[10, 10, 30, 10, 30, 30, 10, 30]]
+    truth = dict(
+        images=[dict(id=7, file_name='a photo.png', width=80, height=64)],
+        annotations=[obj],
+        categories=[dict(id=42, name='square')],
+    )
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    for run, value in zip(runs[1:], (0.5, 0.6)):
+        run.checkpoint = None
+        run.cfg.test_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
+        run.cfg.test_dataloader.dataset = dict(
+            type='CocoDataset',
+            ann_file=str(tmp_path / 'truth.json'),
+            data_prefix=dict(img=str(tmp_path)),
+            metainfo=dict(classes=('square',)),
+            test_mode=True,
+        )
+        run.metrics = {'coco/bbox_mAP': value, 'coco/segm_mAP': value / 2}
+        found = dict(bboxes=torch.tensor([[10.0, 10, 30, 30]]), labels=torch.tensor([0]))
+        found |= dict(scores=torch.tensor([0.9]), masks=[mask.encode(np.asfortranarray(square))])
+        run.predictions = {7: found}
+    return runs[1:]
+
+
 def test_a_run_tested_by_coco_has_the_mean_over_ten_thresholds_on_its_card(coco_runs):
     data = collect(coco_runs, '', quiet)
     teacher, student, _ = data['runs']
@@ -215,29 +307,45 @@ def test_all_metrics_of_coco_are_in_a_table_of_their_own(coco_runs):
     assert rows[1]['gains'] == pytest.approx([0.1])
 
 
-def test_classes_that_coco_does_not_report_have_their_own_mean(coco_runs):
+def test_classes_that_coco_does_not_report_are_computed_by_its_definition(coco_runs):
     data = collect(coco_runs, '', quiet)
-    table = data['table']
-    assert table['title'] == 'mAP (IoU 0.50)'
+    table = data['tables'][0]
+    assert table['title'] == 'box mAP (IoU 0.50:0.95)'
+    assert table['source'] == 'computed from the predictions'
     aps = [row['values'][0] for row in table['rows'] if row['values'][0] == row['values'][0]]
     assert len(aps) > 1
     assert table['mean']['values'][0] == pytest.approx(sum(aps) / len(aps))
-    assert table['mean']['values'][0] != data['runs'][0]['score']
     (note,) = data['notes']
-    assert 'So is its mean, which differs from the box mAP (IoU 0.50:0.95) of the tests.' in note
+    assert 'The tests report no AP by class: it is computed from the predictions' in note
 
 
 def test_classes_that_coco_reports_have_the_mean_of_coco(coco_runs):
     for run in coco_runs:
         run.metrics.update({'coco/circle_precision': 0.25, 'coco/star_precision': 0.35})
     data = collect(coco_runs, '', quiet)
-    table = data['table']
+    table = data['tables'][0]
     assert (table['title'], table['iou']) == ('box mAP (IoU 0.50:0.95)', '0.50:0.95')
+    assert table['source'] == 'reported by the tests'
     by_name = {row['name']: row['values'] for row in table['rows']}
     assert by_name['circle'] == [0.25] * 3
     assert by_name['square'] == [None] * 3  # never the AP of another threshold
     assert table['mean']['values'] == [run['score'] for run in data['runs']]
     assert data['notes'] == []
+
+
+def test_every_table_by_class_has_one_metric_with_its_thresholds(coco_runs):
+    tables = collect(coco_runs, '', quiet)['tables']
+    assert [table['title'] for table in tables[:3]] == [
+        'box mAP (IoU 0.50:0.95)',
+        'box mAP (IoU 0.50)',
+        'box mAP (IoU 0.75)',
+    ]
+    assert len({table['title'] for table in tables}) == len(tables)
+    for table in tables:
+        aps = [row['values'][0] for row in table['rows']]
+        known = [ap for ap in aps if ap == ap]
+        if known:
+            assert table['mean']['values'][0] == pytest.approx(sum(known) / len(known))
 
 
 def test_the_page_names_the_thresholds_of_coco(coco_runs, tmp_path):
