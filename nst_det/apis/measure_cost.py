@@ -1,10 +1,10 @@
 """The cost of running detectors: parameters, operations, time."""
 
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from terminaltables import AsciiTable
 from torch import nn
@@ -25,12 +25,15 @@ class DetectorCost:
         flops (int): Floating-point operations of a prediction, two per multiply-add, of its
             convolutions and matrix products.
         latency (float): The median time of a prediction in seconds, NMS included.
+        quartiles (tuple[float, float]): The times that a quarter and three quarters of the
+            predictions did not exceed, in seconds.
         batch_input_shape (tuple[int, int]): H and W of the image in pixels, padding included.
     """
 
     parameters: int
     flops: int
     latency: float
+    quartiles: tuple[float, float]
     batch_input_shape: tuple[int, int]
 
 
@@ -61,10 +64,12 @@ def measure_costs(
         counter = FlopCounterMode(display=False)
         with counter:
             detector(**batches[name], mode='predict')
+        lower, median, upper = np.quantile(times[name][WARM_UP:], [0.25, 0.5, 0.75]).tolist()
         costs[name] = DetectorCost(
             sum(parameter.numel() for parameter in detector.parameters()),
             counter.get_total_flops(),
-            statistics.median(times[name][WARM_UP:]),
+            median,
+            (lower, upper),
             size,
         )
     return costs
@@ -73,6 +78,9 @@ def measure_costs(
 def cost_table(costs: dict[str, DetectorCost]) -> str:
     """Make a table of the costs of detectors, with their ratios to the first one.
 
+    The latency is a median, followed by its quartiles: half of the predictions took a time between
+    them.
+
     Args:
         costs (dict[str, DetectorCost]): The costs by name, the student first.
 
@@ -80,7 +88,7 @@ def cost_table(costs: dict[str, DetectorCost]) -> str:
         str: The lines of a table.
     """
     first = next(iter(costs.values()))
-    rows = [['', 'parameters, M', 'GFLOPs', 'latency, ms']]
+    rows = [['', 'parameters, M', 'GFLOPs', 'latency, ms', 'quartiles, ms']]
     for name, cost in costs.items():
         cells = [name]
         for value, base, unit in [
@@ -90,9 +98,10 @@ def cost_table(costs: dict[str, DetectorCost]) -> str:
         ]:
             ratio = '' if cost is first else f' ({value / base:.2f} ×)'
             cells.append(f'{value / unit:.3g}{ratio}')
-        rows.append(cells)
+        lower, upper = (f'{seconds * 1e3:.3g}' for seconds in cost.quartiles)
+        rows.append([*cells, f'{lower} to {upper}'])
     table = AsciiTable(rows)
-    table.justify_columns = {1: 'right', 2: 'right', 3: 'right'}
+    table.justify_columns = dict.fromkeys(range(1, 5), 'right')
     return table.table
 
 
