@@ -124,6 +124,11 @@ SCENES = {
             says='pascal_voc/mAP',
         ),
         Step(
+            'python tools/test.py CONFIG CHECKPOINT --out detections.json --format coco',
+            put={'CONFIG CHECKPOINT': TRAINED},
+            makes='detections_truth.json',
+        ),
+        Step(
             'python tools/visualize_nst.py CONFIG CHECKPOINT IMAGE... --before OTHER_CHECKPOINT '
             '-o figures',
             put={
