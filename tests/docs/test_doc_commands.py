@@ -399,6 +399,7 @@ SCENES = {
         ),
         Step('pip install tensorboard', more='--dry-run', says='already satisfied'),
         Step('pip install wandb', more='--dry-run', says='already satisfied'),
+        Step('pip install faster-coco-eval', more='--dry-run', says='already satisfied'),
         Step(
             "pip install '.[mmdet,report]'",
             more='--no-build-isolation --dry-run',
