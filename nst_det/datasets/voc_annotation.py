@@ -170,6 +170,8 @@ class _Reader:
             raise _Fault(
                 f'begins with <{root.tag[:80]}>, expected <annotation>: export it as Pascal VOC'
             )
+        if len(list(root.iter('object'))) > len(root.findall('object')):
+            raise _Fault('has an <object> inside another element, expected it in <annotation>')
         return root
 
     def _decode(self, content: bytes) -> str:

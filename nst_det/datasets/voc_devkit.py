@@ -335,6 +335,8 @@ class VOCDevkitDataset(VOCDataset):
         for place in places:
             if (place / below / self.img_subdir).is_dir():
                 return f"it is in {place}, so set data_root='{place}/'"
+        if root != data_root and (data_root / self.img_subdir).is_dir() and self.img_subdir:
+            return f"{self.img_subdir} is in {data_root}, so set data_prefix=dict(sub_data_root='')"
         return None
 
     def _how_to_get(self) -> str:

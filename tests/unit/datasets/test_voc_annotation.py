@@ -111,6 +111,12 @@ def test_another_format_is_not_taken_for_an_image_without_objects(root):
     assert 'expected <annotation>' in fault_of(f'<{root}></{root.split()[0]}>'.encode())
 
 
+def test_objects_are_not_lost_inside_another_element():
+    content = annotation({}, {}).replace(b'<object>', b'<objects><object>', 1)
+    content = content.replace(b'</annotation>', b'</objects></annotation>')
+    assert 'has an <object> inside another element' in fault_of(content)
+
+
 SIZES = {
     'none': '',
     'zero': '<size><width>0</width><height>0</height></size>',

@@ -169,6 +169,18 @@ def test_an_image_without_an_annotation_is_an_error_unless_it_is_asked_for(tmp_p
         VOCDevkitDataset(**arguments)
 
 
+def test_an_export_without_years_is_found_where_it_is(tmp_path):
+    cvat(tmp_path)
+    with pytest.raises(UserError, match=r"JPEGImages is in .*=dict\(sub_data_root=''\)") as caught:
+        VOCDevkitDataset(
+            data_root=tmp_path,
+            data_prefix=dict(sub_data_root='VOC2007/'),
+            ann_file='ImageSets/Main/default.txt',
+            metainfo=dict(classes=CLASSES),
+        )
+    assert 'no VOC devkit at' in str(caught.value)
+
+
 def test_annotations_that_are_all_missing_are_an_error(tmp_path):
     (settings,) = cvat(tmp_path)
     (tmp_path / 'Annotations' / 'set a').rename(tmp_path / 'Annotations' / 'set b')
