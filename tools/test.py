@@ -82,16 +82,16 @@ def main(args: argparse.Namespace) -> None:
 def predictions_file(cfg: 'Config', file: str, kind: str) -> 'BaseMetric':
     """Make the metric that writes the predictions."""
     from mmdet.evaluation import DumpDetResults
-    from mmdet.registry import DATASETS
     from mmengine.registry import init_default_scope
 
+    from nst_det.datasets.without_pipeline import build_without_pipeline
     from nst_det.evaluation.functional.coco_truth import coco_truth
     from nst_det.evaluation.metrics.coco_file import CocoResultsFile
 
     if kind == 'pkl':
         return DumpDetResults(out_file_path=file)
     init_default_scope(cfg.get('default_scope') or 'mmdet')
-    dataset = DATASETS.build({**cfg.test_dataloader.dataset, 'pipeline': []})
+    dataset = build_without_pipeline(cfg.test_dataloader.dataset)
     return CocoResultsFile(file, coco_truth(dataset))
 
 

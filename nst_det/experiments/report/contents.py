@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmdet.datasets import BaseDetDataset
-from mmdet.registry import DATASETS
 from mmengine.registry import init_default_scope
 
+from nst_det.datasets.without_pipeline import build_without_pipeline
 from nst_det.errors import UserError, one_line
 from nst_det.evaluation import CocoAP, coco_ap
 from nst_det.evaluation.functional.coco_ap import FASTER, PYCOCOTOOLS
@@ -36,6 +36,8 @@ from nst_det.experiments.report.tables import (
 from nst_det.experiments.report.thumbnails import Thumbnails
 from nst_det.experiments.run_folder import Run
 from nst_det.version import __version__
+
+MOST_CLASSES = 200  # of a confusion matrix, which nobody could read
 
 
 def collect(
@@ -93,7 +95,7 @@ def collect(
         metrics=metrics_table(runs),
         sizes=size_table(runs, measured),
         curves=_precision_curves(classes, qualities),
-        confusion=_confusion(runs, truth, classes),
+        confusion=_confusion(runs, truth, classes, notes),
         calibration=_calibration(runs, truth),
         charts=training_charts(runs),
         terms=term_charts(runs),
@@ -140,8 +142,7 @@ def _test_set(runs: Sequence[Run], notes: list[str]) -> tuple[BaseDetDataset | N
             continue
         init_default_scope(run.cfg.get('default_scope') or 'mmdet')
         try:
-            dataset = DATASETS.build({**loader.dataset, 'pipeline': []})
-            dataset.full_init()
+            dataset = build_without_pipeline(loader.dataset)
         except Exception as error:  # a data set that was moved can raise anything
             notes.append(
                 f'The test set cannot be read ({one_line(error, with_type=False)}), so there are '
@@ -213,13 +214,15 @@ def _measure_by_coco(
     return measured
 
 
-def _confusion(runs: Sequence[Run], truth: dict, classes: Sequence[str]) -> dict:
+def _confusion(runs: Sequence[Run], truth: dict, classes: Sequence[str], notes: list[str]) -> dict:
     """The confusion matrix of each run with predictions."""
+    if len(classes) > MOST_CLASSES:
+        notes.append(f'There is no confusion matrix of {len(classes)} classes.')
     return dict(
         classes=list(classes),
         matrices={
             run.name: confusion_matrix(truth, run.predictions, len(classes), THRESHOLD).tolist()
-            for run in (runs if truth else ())
+            for run in (runs if truth and len(classes) <= MOST_CLASSES else ())
             if run.predictions
         },
     )

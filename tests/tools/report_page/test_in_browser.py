@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 from itertools import product
 
 import pytest
@@ -358,6 +359,33 @@ def test_images_are_found_by_file_name_class_and_change(opened, data):
         page.select_option('#change', change)
         wanted = sum(has(round(image['gain'], 9)) for image in images)
         assert state.inner_text().startswith(f'{wanted} of ')
+
+
+def test_a_page_of_five_thousand_images_opens_at_once(browser, report, data, tmp_path):
+    images = data['gallery']['images']
+    data['gallery']['images'] = [
+        dict(images[i % len(images)], name=f'photo {i:04}.jpg') for i in range(5000)
+    ]
+    blocks = {'data': data, 'pictures': ['report_files/000000.jpg'] * 5000}
+    text = report.file.read_text()
+    for name, content in blocks.items():
+        start = text.index(f'id="report-{name}">') + len(f'id="report-{name}">')
+        text = text[:start] + json.dumps(content) + text[text.index('</script>', start) :]
+    (tmp_path / 'many.html').write_text(text)
+    page = browser.new_page(viewport=DESKTOP)
+    started = time.perf_counter()
+    page.goto((tmp_path / 'many.html').as_uri(), wait_until='commit')
+    page.locator('#gallery figure').first.wait_for()
+    assert time.perf_counter() - started < 5  # a second or less on a machine that does nothing else
+    state, figures = page.locator('#gallery-state'), page.locator('#gallery figure')
+    assert state.inner_text() == '5000 of 5000 images, 1 to 12 of them below.'
+    assert figures.count() == 12
+    page.locator('#next').click()
+    assert state.inner_text() == '5000 of 5000 images, 13 to 24 of them below.'
+    page.fill('#find', 'photo 4999')
+    assert state.inner_text() == '1 of 5000 images, 1 to 1 of them below.'
+    assert page.locator('#next').is_disabled() and page.locator('#previous').is_disabled()
+    page.close()
 
 
 def test_images_are_ordered_as_chosen(opened, data):

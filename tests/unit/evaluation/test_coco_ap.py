@@ -11,8 +11,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from random_coco import random_coco
 
+from nst_det.datasets import VOCDevkitDataset
 from nst_det.errors import UserError
 from nst_det.evaluation.functional.coco_ap import BACKENDS, PARTS, coco_ap
+from nst_det.evaluation.functional.coco_truth import coco_truth
 
 
 def values(measured):
@@ -56,6 +58,30 @@ def test_the_backends_agree_on_a_hundred_sets():
         target = 'segm' if seed % 5 == 0 else 'bbox'
         slow, fast = (values(coco_ap(truth, detections, target, backend=b)) for b in BACKENDS)
         np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12, err_msg=f'seed {seed}')
+
+
+def test_the_backends_agree_on_genuine_annotations(shared):
+    pytest.importorskip('faster_coco_eval', reason='faster-coco-eval is not installed')
+    dataset = VOCDevkitDataset(
+        data_root=shared / 'data' / 'voc2007_subset' / 'VOCdevkit',
+        data_prefix=dict(sub_data_root='VOC2007/'),
+        ann_file='VOC2007/ImageSets/Main/test.txt',
+        test_mode=True,
+        indices=200,
+    )
+    truth, rng = coco_truth(dataset).content, np.random.default_rng(0)
+    detections = [
+        dict(
+            image_id=obj['image_id'],
+            category_id=obj['category_id'],
+            bbox=np.clip(np.array(obj['bbox']) + rng.normal(0, 10, 4), 1, None).tolist(),
+            score=float(rng.random()),
+        )
+        for obj in truth['annotations'] * 3
+    ]
+    slow, fast = (values(coco_ap(truth, detections, backend=b)) for b in BACKENDS)
+    assert 0.1 < slow[0] < 0.9
+    np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

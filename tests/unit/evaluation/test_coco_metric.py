@@ -72,6 +72,28 @@ def test_the_results_are_written_where_mmdet_writes_them(ann_file, tmp_path):
     assert len(json.loads((tmp_path / 'out.bbox.json').read_text())) == len(DETECTIONS)
 
 
+def test_all_values_count_the_same_hundred_detections(tmp_path):
+    # 150 objects, all found exactly: mmdet's mAP is 0.66, and its AP at 0.50 and at 0.75 is 1.
+    boxes = [[10.0 * (i % 15), 10.0 * (i // 15), 8.0, 8.0] for i in range(150)]
+    objects = [
+        dict(id=i + 1, image_id=1, category_id=2, bbox=box, area=64.0, iscrowd=0)
+        for i, box in enumerate(boxes)
+    ]
+    images = [dict(id=1, width=150, height=100)]
+    truth = dict(images=images, annotations=objects, categories=TRUTH['categories'])
+    (tmp_path / 'truth.json').write_text(json.dumps({'info': {}, **truth}))
+    metric = CocoDetectionMetric(str(tmp_path / 'truth.json'))
+    metric.dataset_meta = dict(classes=CLASSES)
+    corners = np.array(boxes)
+    corners[:, 2:] += corners[:, :2]
+    scores = np.linspace(1, 0.5, len(boxes))
+    found = dict(img_id=1, bboxes=corners, labels=np.zeros(len(boxes), int), scores=scores)
+    metric.results = [(dict(img_id=1, width=150, height=100), found)]
+    values = metric.evaluate(1)
+    assert values['coco/bbox_mAP'] == values['coco/bbox_mAP_50'] == values['coco/bbox_mAP_s']
+    assert values['coco/bbox_mAP'] == pytest.approx(67 / 101)  # recall 100 / 150
+
+
 def test_a_metric_that_it_does_not_compute_is_an_error(ann_file):
     with pytest.raises(UserError, match="type='CocoMetric'"):
         CocoDetectionMetric(ann_file, metric='proposal')
