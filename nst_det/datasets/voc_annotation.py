@@ -201,7 +201,9 @@ class _Reader:
         except _Fault:
             if self.image_size is None:
                 raise
-            self.readings.append('annotations without a usable <size>: it is that of the image')
+            self.readings.append(
+                'annotations without a usable <size>, which was read from the image'
+            )
             return self.image_size()
 
     def _read_name(self, obj: ET.Element, number: int) -> str:

@@ -60,6 +60,6 @@ def train_and_test(
     if results.main is None:
         raise UserError(
             f'the test of {config} reports no metric: give it a test_evaluator, such as '
-            "dict(type='VOCDevkitMetric')"
+            "dict(type='VOCDevkitMetric'), with _delete_=True if it replaces one of its base"
         )
     return Tested(results, checkpoint, predictions)

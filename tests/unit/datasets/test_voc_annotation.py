@@ -134,7 +134,7 @@ def test_a_size_that_is_not_usable_is_that_of_the_image(size):
     read = parse_annotation(content, 'some.xml', image_size=lambda: (100, 50))
     assert (read.width, read.height) == (100, 50)
     assert read.objects == [VOCObject('cat', (10, 20, 30, 40), False)]
-    assert read.readings == ['annotations without a usable <size>: it is that of the image']
+    assert read.readings == ['annotations without a usable <size>, which was read from the image']
     fault_of(content)
 
 
