@@ -40,6 +40,7 @@ class DevkitCheck:
         image_sizes (Counter): The images of each width and height.
         object_sizes (Counter): The objects that are small, medium and large, as COCO counts them.
         readings (list[str]): What was read otherwise than it is written, one line each.
+        hints (list[str]): What is probably not meant so, one line each.
         faults (list[str]): The faults, one line each.
         settings (list[str]): The arguments of a ``VOCDevkitDataset`` for each list.
     """
@@ -49,6 +50,7 @@ class DevkitCheck:
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     object_sizes: Counter[str] = field(default_factory=Counter)
     readings: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
 
@@ -88,6 +90,7 @@ class DevkitCheck:
                 f'images: {sizes or "none"}{f" and {rest} other sizes" if rest > 0 else ""}',
                 f'objects: {objects} (by area: below 32², below 96², from 96² pixels)',
                 *(f'read otherwise than written: {reading}' for reading in self.readings),
+                *(f'perhaps a mistake: {hint}' for hint in self.hints),
             ]
         )
 
@@ -117,7 +120,7 @@ def check_devkit(
     check = DevkitCheck()
     for devkit in find_devkits(folder):
         _DevkitChecker(devkit, negatives_without_xml, check).run(subset)
-    check.faults += _similar_classes(list(check.classes))
+    check.hints += _similar_classes(list(check.classes))
     return check
 
 
@@ -262,13 +265,13 @@ class _DevkitChecker:
 
 
 def _similar_classes(names: list[str]) -> list[str]:
-    """Faults: class names that are probably two spellings of one."""
+    """Class names that are probably two spellings of one."""
     spellings: dict[str, list[str]] = {}
     for name in sorted(names):
-        spellings.setdefault(re.sub(r'[\W_]+', '', name).casefold() or name, []).append(name)
+        spellings.setdefault(re.sub(r'[\s_-]+', ' ', name).casefold(), []).append(name)
     return [
         f'{" and ".join(map(repr, similar))} are different classes, whose names are nearly alike: '
-        'use one spelling in the annotations'
+        'if they are one, use one spelling in the annotations'
         for similar in spellings.values()
         if len(similar) > 1
     ]

@@ -197,4 +197,5 @@ def _path_of(mask: Any, scale: float) -> str:
         + ' '.join(f'{_plain(round(float(x), 1))},{_plain(round(float(y), 1))}' for x, y in ring)
         + 'Z'
         for ring in rings
+        if len(ring) > 2
     )
