@@ -1,6 +1,7 @@
 """The metric of COCO, for boxes and masks, with the values of each class."""
 
 import json
+import logging
 import math
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from terminaltables import AsciiTable
 
 from nst_det.errors import UserError
@@ -31,6 +32,8 @@ class CocoDetectionMetric(CocoMetric):
     - At most 100 detections in an image count, by COCO's definition; mmdet counts 1000 in all
       values but mAP, which differs for detectors that return more than 100.
     - Without any detection the values are 0, so that ``save_best`` finds its key.
+    - An annotation with the id 0, or with that of another one, counts as well. pycocotools takes 0
+      for "no match"; mmdet's own converter of VOC begins at 0.
 
     Args:
         *args: The positional arguments of ``CocoMetric``.
@@ -68,6 +71,7 @@ class CocoDetectionMetric(CocoMetric):
             return super().compute_metrics(results)
         annotated, detected = zip(*results)
         truth = self._truth(annotated)
+        _warn_of_ids([annotation['id'] for annotation in truth['annotations']])
         names = list(self.dataset_meta['classes'])
         id_of = {category['name']: category['id'] for category in truth['categories']}
         missing = [name for name in names if name not in id_of]
@@ -113,3 +117,15 @@ class CocoDetectionMetric(CocoMetric):
         for name, parts in [*measured.classes.items(), ('all', measured.summary)]:
             rows.append([name, *(f'{parts[part]:.3f}' for part in PARTS)])
         MMLogger.get_current_instance().info(f'{target}:\n{AsciiTable(rows).table}')
+
+
+def _warn_of_ids(ids: Sequence[int]) -> None:
+    """Log that other evaluators give other values for these ids of annotations."""
+    repeated = len(ids) - len(set(ids))
+    if 0 in ids or repeated:
+        print_log(
+            f'{ids.count(0)} annotations have the id 0, and {repeated} the id of another one: they '
+            'are counted here, but not by CocoMetric, whose values will be lower',
+            'current',
+            logging.WARNING,
+        )

@@ -184,7 +184,7 @@ if (gallery) {
     return (signed && value > 0 ? '+' : '') + text.replace('-', '−');
   };
   const compared = gallery.baseline && gallery.distilled;
-  const judged = compared ? gallery.distilled : gallery.runs.at(-1);
+  const judged = gallery.distilled ?? gallery.baseline ?? gallery.runs.at(-1);
   const hasClass = (image, label, threshold) => image.truth.labels.includes(label)
     || gallery.runs.some((run) => image.found[run].labels.slice(0, count(image.found[run], threshold)).includes(label));
 

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image, ImageOps
 from tqdm import tqdm
@@ -36,7 +37,7 @@ class Thumbnails:
                 in ``sizes`` afterwards.
 
         Returns:
-            list[str]: Of each image a data URI, or the path of its picture from the page.
+            list[str]: Of each image a data URI, or the address of its picture from the page.
 
         Raises:
             UserError: If the folder holds other files.
@@ -55,7 +56,7 @@ class Thumbnails:
             if beside:
                 name = f'{number:06}.jpg'
                 (self.folder / name).write_bytes(content)
-                sources.append(f'{self.folder.name}/{name}')
+                sources.append(f'{quote(self.folder.name)}/{name}')
             else:
                 sources.append(f'data:image/jpeg;base64,{base64.b64encode(content).decode()}')
         return sources

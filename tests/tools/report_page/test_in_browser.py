@@ -1,5 +1,6 @@
 """The report in a real browser, used by mouse, keyboard and finger."""
 
+import base64
 import csv
 import json
 import shutil
@@ -385,6 +386,25 @@ def test_a_page_of_five_thousand_images_opens_at_once(browser, report, data, tmp
     page.fill('#find', 'photo 4999')
     assert state.inner_text() == '1 of 5000 images, 1 to 1 of them below.'
     assert page.locator('#next').is_disabled() and page.locator('#previous').is_disabled()
+    page.close()
+
+
+def test_pictures_beside_the_page_are_shown(browser, report, tmp_path):
+    text = report.file.read_text()
+    start = text.index('id="report-pictures">') + len('id="report-pictures">')
+    pictures = json.loads(text[start : text.index('</script>', start)])
+    folder = tmp_path / 'report_files'
+    folder.mkdir()
+    (folder / '000000.jpg').write_bytes(base64.b64decode(pictures[0].split(',')[1]))
+    beside = ['report_files/000000.jpg'] * len(pictures)
+    text = text[:start] + json.dumps(beside) + text[text.index('</script>', start) :]
+    (tmp_path / 'report.html').write_text(text)
+    page, loaded, complaints = browser.new_page(), [], []
+    page.on('requestfinished', lambda request: loaded.append(request.url))
+    page.on('console', lambda message: complaints.append(message.text))
+    page.goto((tmp_path / 'report.html').as_uri())
+    assert (folder / '000000.jpg').as_uri() in loaded
+    assert complaints == []
     page.close()
 
 

@@ -119,11 +119,11 @@ def test_the_pictures_of_many_images_are_beside_the_page(runs, tmp_path, monkeyp
     monkeypatch.setattr(thumbnails, 'MAX_INLINE', 3)
     for run in runs:
         run.checkpoint = None
-    gallery = collect(runs, '', quiet, tmp_path / 'report_files')['gallery']
+    gallery = collect(runs, '', quiet, tmp_path / 'run #1_files')['gallery']
     pictures = [image['picture'] for image in gallery['images']]
-    assert pictures == [f'report_files/{number:06}.jpg' for number in range(4)]
-    for image in gallery['images']:
-        with Image.open(tmp_path / image['picture']) as picture:
+    assert pictures == [f'run%20%231_files/{number:06}.jpg' for number in range(4)]
+    for number, image in enumerate(gallery['images']):
+        with Image.open(tmp_path / 'run #1_files' / f'{number:06}.jpg') as picture:
             assert picture.size == (image['width'], image['height']) == (64, 64)
 
 

@@ -1,11 +1,13 @@
 """The metric of COCO beside that of mmdet."""
 
+import copy
 import json
 
 import numpy as np
 import pytest
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
+from mmengine.logging import MMLogger
 from random_coco import random_coco
 
 from nst_det.errors import UserError
@@ -65,6 +67,20 @@ def test_boxes_and_masks_have_the_values_of_each_class(ann_file):
 def test_the_test_without_detections_has_zeros(ann_file):
     values = evaluate(CocoDetectionMetric(ann_file), detections=[])
     assert values['coco/bbox_mAP'] == values['coco/bbox_mAP_50'] == 0
+
+
+def test_annotations_of_the_id_0_are_counted_and_told(tmp_path, caplog):
+    truth = copy.deepcopy(TRUTH)
+    truth['annotations'][0]['id'] = 0  # as mmdet's converter of VOC numbers the first
+    perfect = [dict(obj, score=0.9) for obj in TRUTH['annotations'] if not obj['iscrowd']]
+    (tmp_path / 'truth.json').write_text(json.dumps({'info': {}, **truth}))
+    logger = MMLogger.get_instance('test_coco_metric')
+    logger.addHandler(caplog.handler)
+    values = evaluate(CocoDetectionMetric(str(tmp_path / 'truth.json')), perfect)
+    theirs = evaluate(CocoMetric(str(tmp_path / 'truth.json')), perfect)
+    logger.removeHandler(caplog.handler)
+    assert values['coco/bbox_mAP'] == 1 > theirs['coco/bbox_mAP']
+    assert '1 annotations have the id 0' in caplog.text
 
 
 def test_the_results_are_written_where_mmdet_writes_them(ann_file, tmp_path):
