@@ -4,7 +4,6 @@ import base64
 import csv
 import json
 import shutil
-import time
 from itertools import product
 
 import pytest
@@ -374,10 +373,16 @@ def test_a_page_of_five_thousand_images_opens_at_once(browser, report, data, tmp
         text = text[:start] + json.dumps(content) + text[text.index('</script>', start) :]
     (tmp_path / 'many.html').write_text(text)
     page = browser.new_page(viewport=DESKTOP)
-    started = time.perf_counter()
+    measure = page.context.new_cdp_session(page)
+    # Its own work: a busy machine is no fault of the page.
+    measure.send('Performance.enable', dict(timeDomain='threadTicks'))
     page.goto((tmp_path / 'many.html').as_uri(), wait_until='commit')
     page.locator('#gallery figure').first.wait_for()
-    assert time.perf_counter() - started < 5  # a second or less on a machine that does nothing else
+    spent = {
+        metric['name']: metric['value']
+        for metric in measure.send('Performance.getMetrics')['metrics']
+    }
+    assert 0 < spent['TaskDuration'] < 2  # seconds
     state, figures = page.locator('#gallery-state'), page.locator('#gallery figure')
     assert state.inner_text() == '5000 of 5000 images, 1 to 12 of them below.'
     assert figures.count() == 12
