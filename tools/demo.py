@@ -120,12 +120,13 @@ def free_folder(wanted: Path) -> Path:
 def load_test_set(config: Path, devkit: Path) -> 'BaseDetDataset':
     """Load the images that the detectors are tested on."""
     from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
 
     from nst_det.config.load import load_config
 
+    init_default_scope('mmdet')
     dataset = load_config(str(config)).test_dataloader.dataset
-    dataset.data_root = f'{devkit}/'
-    return DATASETS.build(dataset)
+    return DATASETS.build({**dataset, 'data_root': f'{devkit}/', 'pipeline': []})
 
 
 def print_table(scores: dict[str, list[float]], tested: 'dict[str, Tested]') -> None:

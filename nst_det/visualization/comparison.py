@@ -66,7 +66,7 @@ def draw_comparison(
         }
         title += (
             f': on all {len(truth)} test images {best.right} of {best.objects} objects found, '
-            f'{best.wrong} wrong boxes (score ≥ {best.threshold:.2f})'
+            f'{best.wrong} wrong boxes (scores from {best.threshold:.2f})'
         )
         rows[title] = [draw(image, boxes) for image, boxes in found.items()]
     _montage(rows).save(out)
