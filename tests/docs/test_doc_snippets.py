@@ -12,11 +12,11 @@ from doc_blocks import PAGES, Block, blocks
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-from nst_det.apis.build import build_detector
 from nst_det.apis.export_student import StudentFiles, write_student
 from nst_det.config.load import load_config
 from nst_det.config.options import check_hooks
 from nst_det.config.plain import plain_config
+from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 
 SNIPPETS = [b for page in PAGES for b in blocks(page) if b.language in ('python', 'py')]
 
@@ -30,6 +30,14 @@ CONFIGS = {
     ('docs/choosing.md', 'custom_hooks = '): PLAIN + '{}',
     ('docs/report.md', 'visualizer = '): PLAIN + '{}',
     ('docs/inception_bn_weights.md', 'init_cfg = '): PLAIN + '{}',
+    ('docs/backbones.md', "_base_ = 'mmdet::retinanet"): '{}',
+    ('docs/backbones.md', "_base_ = 'student.py'"): '{}',
+    ('docs/backbones.md', 'teacher=dict('): (
+        "_base_ = 'student.py'\n"
+        "model = dict(_delete_=True, type='NSTDistiller', student={{{{_base_.model}}}},\n"
+        "transfers=[dict(student_layer='backbone.inception_4b', teacher_layer='backbone/14',\n"
+        "loss=dict(type='NSTLoss'))],\n{})"
+    ),
     ('docs/methods.md', 'transfers=['): (
         "_base_ = 'student.py'\n"
         "model = dict(_delete_=True, type='NSTDistiller', student={{{{_base_.model}}}},\n"
@@ -81,9 +89,9 @@ def build(cfg: Config) -> None:
     if cfg.model.type == 'NSTDistiller':
         assert detector.transfers
         for transfer in cfg.model.transfers:
-            teacher = build_detector(cfg.model.teacher.config)
+            teacher = MODELS.build(teacher_model(cfg.model.teacher))
             layer = transfer.get('teacher_layer', transfer.get('layer', ''))
-            path = layer.split('[')[0]
+            path = re.split(r'[\[/]', layer)[0]
             assert path in dict(teacher.named_modules())
 
 
