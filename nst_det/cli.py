@@ -115,6 +115,19 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prefix(parser: argparse.ArgumentParser) -> None:
+    """Add ``--prefix``, for a checkpoint that holds several detectors.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+    """
+    parser.add_argument(
+        '--prefix',
+        help='what the names of the weights in the checkpoint begin with, if it holds several '
+        'detectors, as in teacher. (default: found)',
+    )
+
+
 def add_shape(parser: argparse.ArgumentParser, purpose: str = '') -> None:
     """Add ``--shape``, the size of an image.
 

@@ -25,6 +25,12 @@ def parse_args() -> argparse.Namespace:
         '--teacher-checkpoint', required=True, help="path or URL of the teacher's checkpoint"
     )
     parser.add_argument(
+        '--teacher-prefix',
+        metavar='PREFIX',
+        help="what the names of the teacher's weights begin with in that checkpoint, if it holds "
+        'several detectors, as in teacher. (default: found)',
+    )
+    parser.add_argument(
         '--layers',
         nargs='+',
         default=[],
@@ -58,6 +64,7 @@ def main(args: argparse.Namespace) -> None:
         checkpoint=args.teacher_checkpoint,
         kernel=KERNELS.get(args.kernel, dict(type=args.kernel)),
         loss_weight=args.weight,
+        prefix=args.teacher_prefix,
     )
     out = args.out or f'{Path(args.student.split("::")[-1]).stem}_nst.py'
     for line in add_nst(addition, out, [parse_pair(layer) for layer in args.layers]):

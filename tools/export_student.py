@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def parse_args() -> argparse.Namespace:
-    from nst_det.cli import add_changes, add_shape, check_shape
+    from nst_det.cli import add_changes, add_prefix, add_shape, check_shape
     from nst_det.config.find import find_config
     from nst_det.errors import UserError
     from nst_det.fileio.find import check_checkpoint, find_image
@@ -26,6 +26,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help="the distiller's config file, or package::name")
     parser.add_argument('checkpoint', help="the trained student's checkpoint")
+    add_prefix(parser)
     parser.add_argument(
         '-o',
         '--out',
@@ -82,7 +83,7 @@ def main(args: argparse.Namespace) -> None:
     if args.onnx:
         check_onnx(Path(args.onnx))
     plain = plain_config(cfg)
-    student, meta = load_student(plain, args.checkpoint)
+    student, meta = load_student(plain, args.checkpoint, args.prefix)
     if args.fuse:
         print('{} of {} batch norms fused'.format(*fuse_batch_norms(student)))
     write_student(student, plain, meta, files)
@@ -106,14 +107,15 @@ def print_costs(cfg: 'Config', student: 'nn.Module', args: argparse.Namespace) -
 
     from nst_det.apis.build import build_detector
     from nst_det.apis.measure_cost import cost_table, measure_costs
-    from nst_det.fileio.state_dict import load_strictly
+    from nst_det.fileio.fit import load_strictly
 
     detectors = {'student': student}
     teacher = cfg.model.get('teacher')
     if teacher is not None:
         detectors['teacher'] = build_detector(teacher.config)
         if Path(teacher.checkpoint).is_file():
-            load_strictly(detectors['teacher'], teacher.checkpoint, 'teacher')
+            prefix = teacher.get('prefix')
+            load_strictly(detectors['teacher'], teacher.checkpoint, 'teacher', prefix=prefix)
         else:
             print(f'The teacher is measured with random weights: there is no {teacher.checkpoint}')
     device = torch.device(get_device())

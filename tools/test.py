@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 def parse_args() -> argparse.Namespace:
-    from nst_det.cli import add_config_options, check_config_options
+    from nst_det.cli import add_config_options, add_prefix, check_config_options
     from nst_det.fileio.find import check_checkpoint
 
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_options(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
+    add_prefix(parser)
     parser.add_argument(
         '--out', metavar='FILE', help='write the predictions to this .pkl or .json file'
     )
@@ -71,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     from nst_det.engine.runner.start import start_testing
 
     cfg = config_from(args)
-    cfg.load_from = args.checkpoint
+    cfg.load_from, cfg.load_from_prefix = args.checkpoint, args.prefix
     if args.show or args.show_dir:
         cfg = trigger_visualization_hook(cfg, args)
     if args.tta:

@@ -13,7 +13,7 @@ import nst_det_tool
 
 
 def parse_args() -> argparse.Namespace:
-    from nst_det.cli import add_changes
+    from nst_det.cli import add_changes, add_prefix
     from nst_det.config.find import find_config
     from nst_det.errors import UserError
     from nst_det.fileio.find import check_checkpoint, find_image
@@ -23,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help="the distiller's config file, or package::name")
     parser.add_argument('checkpoint', help="the trained student's checkpoint")
+    add_prefix(parser)
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files')
     parser.add_argument(
         '--before',
@@ -66,7 +67,9 @@ def main(args: argparse.Namespace) -> None:
     MMLogger.get_current_instance().setLevel('WARNING')  # without how each weight is initialised
     cfg = load_config(args.config)
     change(cfg, args.cfg_options)
-    for views in compare_students(cfg, args.checkpoint, args.before, args.images, get_device()):
+    for views in compare_students(
+        cfg, args.checkpoint, args.before, args.images, get_device(), args.prefix
+    ):
         for view in views:
             distances = ', '.join(f'{view.mmd2(title):.3g} {title}' for title in view.students)
             print(f'{view.name}, {view.layer}: MMD² {distances}', flush=True)

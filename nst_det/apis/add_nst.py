@@ -17,7 +17,8 @@ from nst_det.config.find import SCOPE, shipped_config
 from nst_det.config.load import load_config
 from nst_det.config.options import build_part
 from nst_det.errors import UserError, one_line, refuse_existing
-from nst_det.fileio.state_dict import check_fit, read_state_dict
+from nst_det.fileio.fit import select_all
+from nst_det.fileio.state_dict import read_state_dict
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch, padded_shape
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
@@ -40,6 +41,8 @@ class Addition:
         checkpoint (str): The teacher's weights: a path or URL, or ``'random'``.
         kernel (dict): The kernel's config.
         loss_weight (float): λ, the sum over the layers.
+        prefix (str, optional): The prefix of the teacher's weights in the checkpoint, if it cannot
+            be found. Defaults to None.
     """
 
     student: str
@@ -47,6 +50,7 @@ class Addition:
     checkpoint: str
     kernel: dict
     loss_weight: float
+    prefix: str | None = None
 
 
 def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[str]:
@@ -74,7 +78,7 @@ def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[st
     )
     base = _load_base(addition.student)
     student, teacher = build_detector(base), build_detector(addition.teacher)
-    report = _check_checkpoint(teacher, addition.checkpoint)
+    report = _check_checkpoint(teacher, addition)
     shape = padded_shape(TRIAL_IMAGE, student, teacher)
     passes = [list_layers(detector, shape, body_only=True) for detector in (student, teacher)]
     if not pairs:
@@ -229,6 +233,7 @@ def compose(addition: Addition, pairs: Sequence[Pair], base: Config, folder: Pat
     student = addition.student
     if student.startswith(SCOPE):  # mmdet's own tools would look it up before nst_det is imported
         student = str(shipped_config(student).resolve())
+    prefix = '' if addition.prefix is None else f', prefix={addition.prefix!r}'
     beside = '{{ fileDirname }}'
     return f"""\
 # {Path(addition.student.split('::')[-1]).stem}, trained with NST: it learns from a teacher as well.
@@ -247,7 +252,7 @@ layers = [{'' if same else '  # of the student, of the teacher'}
     _delete_=True,
     type='NSTDistiller',
     student=_base_.model,
-    teacher=dict(config=teacher_config, checkpoint=teacher_checkpoint),
+    teacher=dict(config=teacher_config, checkpoint=teacher_checkpoint{prefix}),
     transfers=[
         dict(
             {taps},
@@ -275,13 +280,14 @@ def _load_base(path: str) -> Config:
     return base
 
 
-def _check_checkpoint(teacher: nn.Module, checkpoint: str) -> list[str]:
-    if checkpoint == RANDOM:
+def _check_checkpoint(teacher: nn.Module, addition: Addition) -> list[str]:
+    file = addition.checkpoint
+    if file == RANDOM:
         return ["The teacher will be untrained, because its checkpoint is 'random'."]
-    if '://' in checkpoint:
-        return [f'Not checked: whether {checkpoint} fits the teacher; the training will check it.']
-    check_fit(teacher, read_state_dict(checkpoint), checkpoint, 'teacher')
-    return [f'All weights of the teacher are in {checkpoint}.']
+    if '://' in file:
+        return [f'Not checked: whether {file} fits the teacher; the training will check it.']
+    select_all(teacher, read_state_dict(file, prefix=addition.prefix), file, 'teacher')
+    return [f'All weights of the teacher are in {file}.']
 
 
 def _describe(feature_map: Tensor, stride: float | None) -> str:

@@ -6,12 +6,12 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
-from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
 from nst_det.config.detector import detector_config, is_distiller
 from nst_det.config.load import load_config
 from nst_det.errors import UserError, one_line
+from nst_det.fileio.fit import select_fitting
 from nst_det.fileio.state_dict import read_state_dict
 from nst_det.models.distillers import NSTDistiller
 
@@ -51,7 +51,9 @@ def start_weights(distiller: NSTDistiller, cfg: Config) -> None:
     """
     distiller.init_weights()
     if cfg.get('load_from'):
-        load_state_dict(distiller, read_state_dict(cfg.load_from))
+        weights = read_state_dict(cfg.load_from, prefix=cfg.get('load_from_prefix'))
+        weights = select_fitting(distiller, weights, cfg.load_from, 'student')
+        distiller.load_state_dict(weights, strict=False)
 
 
 def build_detector(config: str | Config) -> nn.Module:

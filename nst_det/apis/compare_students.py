@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 
 from nst_det.apis.build import build_distiller, start_weights
-from nst_det.fileio.state_dict import load_strictly
+from nst_det.fileio.fit import load_strictly
 from nst_det.visualization.layer_view import LayerView, load_image, merge_views, view_layers
 
 
@@ -16,6 +16,7 @@ def compare_students(
     before: str | None,
     images: Sequence[str],
     device: str = 'cpu',
+    prefix: str | None = None,
 ) -> Iterator[list[LayerView]]:
     """Compute the feature maps of a distiller on images, with its student before and after.
 
@@ -26,6 +27,8 @@ def compare_students(
             which training begins.
         images (Sequence[str]): The image files.
         device (str): The device on which the detectors run. Defaults to ``'cpu'``.
+        prefix (str, optional): What the names of the weights in ``checkpoint`` begin with. Defaults
+            to None: it is found.
 
     Yields:
         list[LayerView]: For each image, one view per transfer with both students.
@@ -42,6 +45,6 @@ def compare_students(
         start_weights(distiller, cfg)
     distiller.to(torch.device(device))
     first = [view_layers(distiller, sample, 'before') for sample in samples]
-    load_strictly(distiller.student, checkpoint, 'student')
+    load_strictly(distiller.student, checkpoint, 'student', prefix=prefix)
     for views, sample in zip(first, samples):
         yield merge_views(views, view_layers(distiller, sample, 'after'))

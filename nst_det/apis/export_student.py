@@ -15,7 +15,7 @@ from torch import nn
 from nst_det.apis.build import build_detector
 from nst_det.errors import UserError, refuse_existing
 from nst_det.fileio.atomic import write_atomically
-from nst_det.fileio.state_dict import load_strictly
+from nst_det.fileio.fit import load_strictly
 from nst_det.version import __version__
 
 KEPT = ('epoch', 'iter', 'seed', 'experiment_name')  # of the meta of the training's checkpoint
@@ -46,7 +46,9 @@ class StudentFiles:
         return self.checkpoint.with_suffix('.py')
 
 
-def load_student(plain: Config, checkpoint: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_student(
+    plain: Config, checkpoint: str, prefix: str | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
     """Build a plain student with the weights of a checkpoint.
 
     Of a training with EMA these are the averaged weights, which mmengine saves as ``state_dict``.
@@ -54,6 +56,8 @@ def load_student(plain: Config, checkpoint: str) -> tuple[nn.Module, dict[str, A
     Args:
         plain (Config): The plain student's config, see :func:`plain_config`.
         checkpoint (str): The checkpoint of the distiller, or of the plain detector.
+        prefix (str, optional): What the names of the weights in it begin with. Defaults to None: it
+            is found.
 
     Returns:
         tuple[nn.Module, dict[str, Any]]: The student in evaluation mode, and the checkpoint's
@@ -63,7 +67,7 @@ def load_student(plain: Config, checkpoint: str) -> tuple[nn.Module, dict[str, A
         UserError: If the checkpoint does not fit.
     """
     student = build_detector(plain)
-    meta = load_strictly(student, checkpoint, 'student')
+    meta = load_strictly(student, checkpoint, 'student', prefix=prefix)
     return student, meta
 
 

@@ -30,7 +30,7 @@ def plain_config(cfg: Config) -> Config:
     plain = {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
     plain['model'] = detector_config(cfg).to_dict()
     plain.update(load_from=None, resume=False)
-    for name in ('data_preprocessor', 'work_dir'):  # the model has the first
+    for name in ('data_preprocessor', 'load_from_prefix', 'work_dir'):  # the model has the first
         plain.pop(name, None)
     if 'custom_hooks' in plain:
         plain['custom_hooks'] = [

@@ -21,6 +21,7 @@ RUNNER_KEYS = (
     *('activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports'),
     *('efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type'),
     *('sync_bn', 'tta_model', 'tta_pipeline'),
+    'load_from_prefix',  # nst_det reads it
 )
 
 

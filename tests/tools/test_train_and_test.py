@@ -142,10 +142,10 @@ def test_resuming_from_what_is_not_there_or_of_another_architecture(
 ):
     config = write(tiny_distiller())
     assert 'does not exist' in fails(tool('train', config, '--resume', 'gone.pth'))
-    other = MODELS.build(tiny_config('teacher').model.backbone).state_dict()
+    other = MODELS.build(load_config(str(DEMO['teacher'])).model).state_dict()
     training = dict(optimizer={}, message_hub={}, meta=dict(epoch=1, iter=2))
     torch.save(dict(training, state_dict=other), tmp_path / 'b.pth')
-    assert '0 of its' in fails(tool('train', config, '--resume', 'b.pth'))
+    assert 'another architecture' in fails(tool('train', config, '--resume', 'b.pth'))
 
 
 def test_weights_alone_are_nothing_to_resume(tool, write, tiny_distiller, checkpoint):
@@ -157,7 +157,7 @@ def test_starting_from_weights_that_hardly_fit(tool, write, tiny_distiller):
     wide = load_config(str(DEMO['teacher'])).model
     torch.save(MODELS.build(wide).state_dict(), 'wide.pth')
     line = fails(tool('train', write(tiny_distiller()), '--cfg-options', 'load_from=wide.pth'))
-    assert 'it is of another architecture' in line
+    assert 'is of another architecture' in line
 
 
 def test_a_work_dir_that_holds_a_training_is_not_written_over(tool, write, tiny_distiller):
@@ -188,9 +188,10 @@ def test_a_work_dir_that_cannot_be(tool, write, tiny_distiller):
     assert 'taken' in fails(tool('train', write(tiny_distiller()), '--work-dir', 'taken'))
 
 
-def test_a_checkpoint_of_another_architecture(tool, write, tiny_distiller, tiny_config, tmp_path):
-    torch.save(MODELS.build(tiny_config('teacher').model.backbone).state_dict(), tmp_path / 'b.pth')
-    assert '0 of its' in fails(tool('test', write(tiny_distiller()), 'b.pth'))
+def test_a_checkpoint_of_another_architecture(tool, write, tiny_distiller, tmp_path):
+    wide = MODELS.build(load_config(str(DEMO['teacher'])).model)
+    torch.save(wide.state_dict(), tmp_path / 'b.pth')
+    assert 'another architecture' in fails(tool('test', write(tiny_distiller()), 'b.pth'))
 
 
 def test_a_checkpoint_that_is_none(tool, write, tiny_distiller):

@@ -83,7 +83,7 @@ def test_a_tested_checkpoint_is_out_of_memory_before_the_first_image(
 
 def test_a_training_that_fails_to_start_keeps_no_checkpoint(tiny_config, weights, read):
     torch.save(dict(state_dict=dict(a=torch.ones(1))), weights)
-    with pytest.raises(UserError, match=r'start\.pth fits 0 of the'):
+    with pytest.raises(UserError, match=r'start\.pth is of another .* 0 of its \d+ keys fit'):
         start_training(tiny_config('student', load_from=weights))
     assert [reference() for reference in read] == [None]
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import Tensor
 
 from nst_det.engine.runner.check_strategy import check_strategy
 from nst_det.engine.runner.resume import (
@@ -19,7 +21,8 @@ from nst_det.engine.runner.resume import (
 from nst_det.engine.runner.unwrap_model import unwrap_model
 from nst_det.errors import UserError
 from nst_det.fileio.checkpoint import reading_once
-from nst_det.fileio.state_dict import check_fit, count_fitting, read_state_dict
+from nst_det.fileio.fit import select_all, select_fitting
+from nst_det.fileio.state_dict import read_state_dict
 
 
 def start_training(cfg: Config) -> None:
@@ -28,7 +31,8 @@ def start_training(cfg: Config) -> None:
     Args:
         cfg (Config): The complete config. ``load_from`` names a checkpoint to start from, or with
             ``resume=True`` the checkpoint to resume; without ``load_from``, ``resume=True`` resumes
-            the newest checkpoint of ``work_dir``.
+            the newest checkpoint of ``work_dir``. If the weights in it stand under a prefix that
+            cannot be found, ``load_from_prefix`` names the prefix.
 
     Raises:
         UserError: If the training would overwrite another one, cannot resume, or cannot take the
@@ -40,7 +44,11 @@ def start_training(cfg: Config) -> None:
         check_start(cfg)
         runner = build_runner(cfg)
         if cfg.get('load_from'):
-            check_weights(runner, cfg.load_from)
+            select = select_all if cfg.get('resume') else select_fitting
+            weights = read_state_dict(cfg.load_from, prefix=cfg.get('load_from_prefix'))
+            weights = select(unwrap_model(runner), weights, cfg.load_from, 'detector')
+            runner.register_hook(SelectedWeights(weights), 'VERY_HIGH')
+            del weights
         resume_with_clear_errors(runner)
         _call_after_loading(runner, start.close)
         runner.train()
@@ -50,7 +58,8 @@ def start_testing(cfg: Config, metrics: Sequence[BaseMetric] = ()) -> None:
     """Test a checkpoint, after a check that it fits the model.
 
     Args:
-        cfg (Config): The complete config. ``load_from`` names the checkpoint.
+        cfg (Config): The complete config. ``load_from`` names the checkpoint, and if it is needed
+            ``load_from_prefix`` the prefix of the weights in it.
         metrics (Sequence[BaseMetric]): Metrics besides those of the config. Defaults to ().
 
     Raises:
@@ -58,10 +67,12 @@ def start_testing(cfg: Config, metrics: Sequence[BaseMetric] = ()) -> None:
     """
     with ExitStack() as start:
         start.enter_context(reading_once())
-        weights = read_state_dict(cfg.load_from)  # before the model is built, which takes longer
+        prefix = cfg.get('load_from_prefix')
+        weights = read_state_dict(cfg.load_from, prefix=prefix)  # building the model takes longer
         runner = build_runner(cfg)
         model = getattr(runner.model, 'module', runner.model)  # out of DDP, or of --tta's wrapper
-        check_fit(model, weights, cfg.load_from, 'detector')
+        weights = select_all(model, weights, cfg.load_from, 'detector')
+        runner.register_hook(SelectedWeights(weights), 'VERY_HIGH')
         del weights
         runner.test_evaluator.metrics.extend(metrics)
         _call_after_loading(runner, start.close)
@@ -104,27 +115,19 @@ def check_start(cfg: Config) -> None:
         )
 
 
-def check_weights(runner: Runner, path: str) -> None:
-    """Check that the model of a training can take the weights of a checkpoint.
+class SelectedWeights(Hook):
+    """Gives a runner the weights that were selected from its checkpoint, before any other hook.
 
     Args:
-        runner (Runner): The runner of the training.
-        path (str): The checkpoint.
-
-    Raises:
-        UserError: If a training that resumes has another architecture, or if a checkpoint to start
-            from has fewer than a tenth of the model's weights.
+        weights (dict[str, Tensor]): The weights by the names of the model.
     """
-    model = unwrap_model(runner)
-    weights = read_state_dict(path)
-    if runner.cfg.get('resume'):
-        check_fit(model, weights, path, 'detector')
-    fit, count = count_fitting(model, weights)
-    if 10 * fit < count:
-        raise UserError(
-            f'load_from {path} fits {fit} of the {count} weights of the detector: it is of another '
-            'architecture'
-        )
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        self.weights: dict[str, Tensor] | None = weights
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Replace the weights of the checkpoint, which mmengine takes as they are written."""
+        checkpoint['state_dict'], self.weights = self.weights, None
 
 
 def _call_after_loading(runner: Runner, callback: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from nst_det.apis.export_student import StudentFiles, load_student, write_student
 from nst_det.config.plain import plain_config
 from nst_det.errors import UserError
-from nst_det.fileio.state_dict import load_strictly
+from nst_det.fileio.fit import load_strictly
 from nst_det.models.layers.fold_batch_norm import fuse_batch_norms
 
 

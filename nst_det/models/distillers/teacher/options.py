@@ -32,6 +32,8 @@ def check_teacher(cfg: dict) -> None:
     if not isinstance(cfg.get('config'), str) or cfg.get('backbone') is not None:
         teacher_model(cfg)
     _check_weights(cfg)
+    if cfg.get('prefix') is not None and not isinstance(cfg['prefix'], str):
+        raise wrong_value('teacher.prefix', cfg['prefix'], "a text such as 'teacher.', or None")
     if cfg.get('sha256') is not None:
         with within('teacher.sha256'):
             check_spelling(cfg['sha256'])

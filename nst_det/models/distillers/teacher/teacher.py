@@ -14,7 +14,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from nst_det.errors import UserError, one_line
-from nst_det.fileio.state_dict import load_strictly
+from nst_det.fileio.fit import load_strictly
 from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
@@ -43,6 +43,8 @@ class Teacher:
             own config names its weights.
         sha256 (str, optional): The checkpoint's SHA-256 in hex, or at least its first 8 digits. A
             file with another hash is refused. Defaults to None.
+        prefix (str, optional): What the names of the teacher's weights begin with in the
+            checkpoint, such as ``'teacher.'``. Defaults to None: it is found, unless several fit.
         fuse (bool): Fold batch norms into the convolutions before them. The outputs are compared on
             the first batch, and the folding is undone if they change by more than float32
             rounding. Defaults to True.
@@ -76,6 +78,7 @@ class Teacher:
         cache_gib: float = 50.0,
         backbone: dict | None = None,
         data_preprocessor: dict | None = None,
+        prefix: str | None = None,
     ) -> None:
         model = teacher_model(
             dict(config=config, backbone=backbone, data_preprocessor=data_preprocessor)
@@ -89,7 +92,7 @@ class Teacher:
                 self.detector.init_weights()
             else:
                 weighted = self.detector if backbone is None else self.detector.backbone
-                load_strictly(weighted, checkpoint, 'teacher', sha256)
+                load_strictly(weighted, checkpoint, 'teacher', sha256, prefix)
         self.detector.eval().requires_grad_(False)
         self.fuse = fuse
         self.channels_last = channels_last
