@@ -158,6 +158,13 @@ SCENES = {
             more='--cfg-options train_cfg.max_epochs=1',
             makes=f'work_dirs/{Path(STUDENT).stem}/epoch_1.pth',
         ),
+        Step(
+            'nst_det mmdet test CONFIG CHECKPOINT',
+            put={'CONFIG CHECKPOINT': TRAINED},
+            says='pascal_voc/mAP',
+        ),
+        Step('nst_det mmdet', says='browse_dataset'),
+        Step('nst_det mmdet get_flops CONFIG', put={'CONFIG': NST}, says='Flops'),
         Step('tensorboard --logdir work_dirs', put={'tensorboard': 'tensorboard --inspect'}),
         Step('wandb sync', more='--help'),  # it sends things to somewhere else
     ],

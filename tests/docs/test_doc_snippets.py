@@ -22,6 +22,11 @@ SNIPPETS = [b for page in PAGES for b in blocks(page) if b.language in ('python'
 
 FPN = "_base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'\n"
 PLAIN = "_base_ = 'student.py'\n"
+DISTILLED = (
+    "_base_ = 'student.py'\n"
+    "model = dict(_delete_=True, type='NSTDistiller', student={{_base_.model}}, transfers=[],\n"
+    "teacher=dict(config='student.py', checkpoint='random'))"
+)
 # What a snippet needs around it to be a whole config, by the page and its beginning.
 CONFIGS = {
     ('README.md', "_base_ = 'my_detector.py'"): '{}',
@@ -56,12 +61,14 @@ def template(snippet: Block) -> str | None:
 
 @pytest.fixture
 def users_folder(tiny_config, shapes, tmp_path, monkeypatch) -> Path:
-    """A folder with a user's own detector, its checkpoint and an image."""
+    """A folder with a user's own detector, alone and distilled, its checkpoints and an image."""
     monkeypatch.chdir(tmp_path)
     plain = plain_config(tiny_config('student'))
     student = MODELS.build(plain.model)
     torch.save(student.state_dict(), 'trained.pth')
     write_student(student, plain, {}, StudentFiles(Path('student.pth')))
+    Path('my_detector_nst.py').write_text(DISTILLED)
+    shutil.copy('trained.pth', 'epoch_12.pth')
     shutil.copy(next((shapes / 'VOC2007' / 'JPEGImages').iterdir()), 'image.jpg')
     return tmp_path
 
