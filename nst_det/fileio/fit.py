@@ -38,6 +38,7 @@ class Fit:
         reshaped (list[str]): Descriptions of weights that have another shape in the model.
         unexpected (list[str]): Names of the checkpoint that the model has no place for.
         left_out (dict[str, list[str]]): Names that hold no weights of the model, by what they hold.
+        wanted (int): The number of the model's weights, without counters of batch norms.
     """
 
     prefix: str
@@ -46,6 +47,17 @@ class Fit:
     reshaped: list[str]
     unexpected: list[str]
     left_out: dict[str, list[str]]
+    wanted: int
+
+    @property
+    def count(self) -> int:
+        """int: The number of weights that fit, without counters of batch norms."""
+        return sum(not _is_counter(name) for name in self.weights)
+
+    @property
+    def has_all(self) -> bool:
+        """bool: Whether every weight of the model is there, whatever else is."""
+        return not (self.missing or self.reshaped)
 
     @property
     def complete(self) -> bool:
@@ -54,8 +66,8 @@ class Fit:
 
     @property
     def extent(self) -> tuple[bool, int]:
-        """tuple[bool, int]: Whether it is complete, and how many weights fit, without counters."""
-        return self.complete, sum(not _is_counter(name) for name in self.weights)
+        """tuple[bool, int]: Whether it is complete, and how many weights fit."""
+        return self.complete, self.count
 
 
 def load_strictly(
@@ -141,8 +153,7 @@ def select_fitting(
     """
     fits = _try_prefixes(model, weights)
     best = max(fits, key=lambda fit: fit.extent)
-    count = sum(not _is_counter(name) for name in model.state_dict())
-    if best.extent[1] < ENOUGH * count:
+    if best.count < ENOUGH * best.wanted:
         raise _misfit(model, weights, best, path, role)
     equal = [fit for fit in fits if fit.extent == best.extent]
     if len(equal) > 1 and best.prefix:
@@ -151,11 +162,24 @@ def select_fitting(
     if not best.complete:
         others = '; '.join(_faults(best))
         print_log(
-            f'{path}: {best.extent[1]} of the {count} weights of the {role} fit ({others})',
+            f'{path}: {best.count} of the {best.wanted} weights of the {role} fit ({others})',
             'current',
             logging.WARNING,
         )
     return best.weights
+
+
+def best_fit(model: nn.Module, weights: dict[str, Tensor]) -> Fit:
+    """Compare weights with a model, under the prefix where most of them fit.
+
+    Args:
+        model (nn.Module): The model.
+        weights (dict[str, Tensor]): The weights by name.
+
+    Returns:
+        Fit: The comparison.
+    """
+    return max(_try_prefixes(model, weights), key=lambda fit: (fit.has_all, fit.count))
 
 
 def _shapes(model: nn.Module) -> dict[str, Size]:
@@ -207,8 +231,9 @@ def _compare(known: Mapping[str, Size], weights: Mapping[str, Tensor], prefix: s
             unexpected.append(name)
         else:
             left_out.setdefault(kind, []).append(name)
-    missing = [name for name in known if name not in weights and not _is_counter(name)]
-    return Fit(prefix, fitting, missing, reshaped, unexpected, left_out)
+    needed = [name for name in known if not _is_counter(name)]
+    missing = [name for name in needed if name not in weights]
+    return Fit(prefix, fitting, missing, reshaped, unexpected, left_out, len(needed))
 
 
 def _sides(shape: Size) -> str:

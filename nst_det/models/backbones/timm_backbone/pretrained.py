@@ -7,7 +7,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
-from nst_det.fileio.state_dict import count_fitting, read_state_dict, weights_by_prefix
+from nst_det.fileio.fit import Fit, best_fit
+from nst_det.fileio.state_dict import read_state_dict
 from nst_det.models.backbones.timm_backbone.efficientnet_lite import has_lite_names, timm_names
 from nst_det.models.backbones.timm_backbone.networks import published_network
 
@@ -24,7 +25,8 @@ def load_published(network: nn.Module, model_name: str, kwargs: dict[str, Any]) 
         UserError: If they cannot be had.
     """
     source = published_network(model_name, **kwargs)
-    _load(network, source.state_dict(), model_name, f"timm's weights of {model_name}")
+    fit = best_fit(network, source.state_dict())
+    _load(network, fit, model_name, f"timm's weights of {model_name}")
 
 
 def load_weights(network: nn.Module, model_name: str, path: str) -> None:
@@ -44,14 +46,11 @@ def load_weights(network: nn.Module, model_name: str, path: str) -> None:
     weights = read_state_dict(path)
     if has_lite_names(weights):
         weights = timm_names(weights)
-    found = weights_by_prefix(network, weights)
-    if len(found) == 1:
-        (weights,) = found.values()
-    fit, count = count_fitting(network, weights)
+    fit = best_fit(network, weights)
     convert = getattr(sys.modules[type(network).__module__], 'checkpoint_filter_fn', None)
-    if fit < count and convert is not None:
-        weights = _converted(convert, weights, network)
-    _load(network, weights, model_name, path)
+    if not fit.has_all and convert is not None:
+        fit = best_fit(network, _converted(convert, weights, network))
+    _load(network, fit, model_name, path)
 
 
 def _converted(convert: Any, weights: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -62,25 +61,15 @@ def _converted(convert: Any, weights: dict[str, Tensor], network: nn.Module) -> 
         return weights
 
 
-def _load(network: nn.Module, weights: dict[str, Tensor], model_name: str, source: str) -> None:
-    own = network.state_dict()
-    fit, count = count_fitting(network, weights)
-    if fit < count:
-        fault = next(
-            f'{key!r} is {tuple(weights[key].shape)}, not {tuple(value.shape)}'
-            if key in weights
-            else f'no {key!r}'
-            for key, value in own.items()
-            if not key.endswith('num_batches_tracked')
-            and (key not in weights or weights[key].shape != value.shape)
-        )
+def _load(network: nn.Module, fit: Fit, model_name: str, source: str) -> None:
+    if not fit.has_all:
+        fault = [*fit.reshaped, *(f'no {name}' for name in fit.missing)][0]
         raise UserError(
-            f'{source} fits {fit} of the {count} weights of {model_name} ({fault}): give the '
-            'weights of this network, or the model_name that they are of'
+            f'{source} fits {fit.count} of the {fit.wanted} weights of {model_name} ({fault}): '
+            'give the weights of this network, or the model_name that they are of'
         )
-    network.load_state_dict({key: weights[key] for key in own if key in weights}, strict=False)
-    unused = [key for key in weights if key not in own]
-    line = f'{model_name} loaded all of its {count} weights from {source}'
-    if unused:
-        line += f'; {len(unused)} stay unused, such as {unused[-1]}'
+    network.load_state_dict(fit.weights, strict=False)
+    line = f'{model_name} loaded all of its {fit.count} weights from {source}'
+    if fit.unexpected:
+        line += f'; {len(fit.unexpected)} stay unused, such as {fit.unexpected[-1]}'
     print_log(line, 'current')
