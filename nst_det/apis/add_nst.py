@@ -11,17 +11,18 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from nst_det.apis.build import build_detector
+from nst_det.apis.config_styles import PurePythonStyle, TextStyle, is_pure, place
 from nst_det.apis.list_layers import ForwardPass, Layer, list_layers, stride_of
 from nst_det.config.detector import is_distiller
-from nst_det.config.find import SCOPE, shipped_config
 from nst_det.config.load import load_config
 from nst_det.config.options import build_part
 from nst_det.errors import UserError, one_line, refuse_existing
 from nst_det.fileio.fit import select_all
 from nst_det.fileio.state_dict import read_state_dict
-from nst_det.models.distillers.taps.dummy_batch import dummy_batch, padded_shape
+from nst_det.models.distillers.taps.dummy_batch import dummy_batch, image_channels, padded_shape
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
+from nst_det.models.distillers.teacher.preprocess import check_channels
 from nst_det.models.distillers.teacher.teacher import RANDOM
 from nst_det.models.losses import NSTLoss
 
@@ -78,6 +79,7 @@ def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[st
     )
     base = _load_base(addition.student)
     student, teacher = build_detector(base), build_detector(addition.teacher)
+    check_channels(image_channels(student), image_channels(teacher))
     report = _check_checkpoint(teacher, addition)
     shape = padded_shape(TRIAL_IMAGE, student, teacher)
     passes = [list_layers(detector, shape, body_only=True) for detector in (student, teacher)]
@@ -229,52 +231,48 @@ def compose(addition: Addition, pairs: Sequence[Pair], base: Config, folder: Pat
     if not same:
         taps = 'student_layer=student_layer,\n            teacher_layer=teacher_layer'
     layers = '\n'.join(f'    {pair[0] if same else tuple(pair)!r},' for pair in pairs)
-    kernel = ', '.join(f'{key}={value!r}' for key, value in addition.kernel.items())
-    student = addition.student
-    if student.startswith(SCOPE):  # mmdet's own tools would look it up before nst_det is imported
-        student = str(shipped_config(student).resolve())
     prefix = '' if addition.prefix is None else f', prefix={addition.prefix!r}'
-    beside = '{{ fileDirname }}'
-    return f"""\
-# {Path(addition.student.split('::')[-1]).stem}, trained with NST: it learns from a teacher as well.
-_base_ = {_place(student, folder, '.')!r}
-
+    style_of_base = PurePythonStyle if is_pure(addition.student) else TextStyle
+    style = style_of_base(addition.student, base, folder)
+    beside, loss = style.folder_of_config, style.kind('NSTLoss')
+    kernel = ', '.join(
+        f'{key}={style.kind(value) if key == "type" else repr(value)}'
+        for key, value in addition.kernel.items()
+    )
+    settings = f"""\
 # What you may want to change.
-teacher_config = {_place(addition.teacher, folder, beside)!r}
-teacher_checkpoint = {_place(addition.checkpoint, folder, beside)!r}
+teacher_config = {place(addition.teacher, folder, beside)!r}
+teacher_checkpoint = {place(addition.checkpoint, folder, beside)!r}
 kernel = dict({kernel})
 loss_weight = {addition.loss_weight!r}  # the paper's lambda, shared by the layers
 layers = [{'' if same else '  # of the student, of the teacher'}
 {layers}
 ]
 
-{_imports(base)}{_hooks(base)}model = dict(
-    _delete_=True,
-    type='NSTDistiller',
-    student=_base_.model,
+{style.imports()}{style.hooks()}model = dict({style.delete}
+    type={style.kind('NSTDistiller')},
+    student={style.inherited}model,
     teacher=dict(config=teacher_config, checkpoint=teacher_checkpoint{prefix}),
     transfers=[
         dict(
             {taps},
-            loss=dict(type='NSTLoss', loss_weight=loss_weight / len(layers), kernel=kernel),
+            loss=dict(type={loss}, loss_weight=loss_weight / len(layers), kernel=kernel),
         )
         for {'layer' if same else 'student_layer, teacher_layer'} in layers
     ],
 )
 """
+    name = Path(addition.student.split('::')[-1]).stem
+    title = f'# {name}, trained with NST: it learns from a teacher as well.\n'
+    return f'{title}{style.base()}\n{settings}'
 
 
 def _load_base(path: str) -> Config:
-    """Load the student's config, which must be one that ``_base_`` can inherit."""
+    """Load the student's config, which must be one of a plain detector."""
     base = load_config(path)
     model = base.get('model')
     if not isinstance(model, dict) or 'type' not in model:
         raise UserError(f'{path} has no model with a type: give the config of a detector')
-    if not isinstance(model['type'], str):
-        raise UserError(
-            f"{path} is in mmengine's pure Python style, which imports its classes, and _base_ "
-            'cannot inherit it: give a config that names its types as text'
-        )
     if is_distiller(model):
         raise UserError(f'{path} has NST already: edit it, or give the plain student config')
     return base
@@ -324,35 +322,6 @@ def _record(
 
 def _absolute(path: str) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))  # unlike resolve() it keeps links
-
-
-def _place(path: str, folder: Path, start: str) -> str:
-    """Name a file as a config in a folder does; a URL, a package's config or 'random' stays."""
-    if '::' in path or '://' in path or path == RANDOM:
-        return path
-    file = _absolute(path)
-    return f'{start}/{file.relative_to(folder).as_posix()}' if folder in file.parents else str(file)
-
-
-def _imports(base: Config) -> str:
-    """The line that imports nst_det; a list in a config replaces the list of its base."""
-    if 'custom_imports' not in base:
-        return "custom_imports = dict(imports=['nst_det'], allow_failed_imports=False)\n"
-    names = base.custom_imports.imports
-    names = [names] if isinstance(names, str) else list(names)
-    return '' if 'nst_det' in names else f'custom_imports = dict(imports={[*names, "nst_det"]})\n'
-
-
-def _hooks(base: Config) -> str:
-    """The lines that stop the training at a NaN or infinite loss, beside the base's own hooks."""
-    hooks = base.get('custom_hooks') or []
-    if any(str(hook.get('type')).rpartition('.')[2] == 'FiniteLossHook' for hook in hooks):
-        return ''
-    inherited = '*_base_.custom_hooks, ' if hooks else ''
-    return (
-        '# Stop before a NaN or infinite loss reaches the weights.\n'
-        f"custom_hooks = [{inherited}dict(type='FiniteLossHook')]\n"
-    )
 
 
 def _write(file: Path, text: str) -> None:

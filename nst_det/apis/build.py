@@ -72,8 +72,10 @@ def build_detector(config: str | Config) -> nn.Module:
     cfg = load_config(config) if isinstance(config, str) else config
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     try:
-        # Some backbones freeze their first stages only in train().
-        return MODELS.build(detector_config(cfg)).train().eval()
+        detector = MODELS.build(detector_config(cfg))
+        detector.train()  # some backbones freeze their first stages only here
+        detector.eval()
+        return detector
     except (UserError, KeyError):  # the tools explain these: see nst_det.cli
         raise
     except Exception as error:

@@ -20,7 +20,7 @@ from nst_det.compat.mmcv_ops import nms
 from nst_det.datasets.transforms import LoadVerifiedImage
 from nst_det.errors import UserError, one_line, refuse_existing
 from nst_det.fileio.atomic import write_atomically
-from nst_det.models.distillers.taps.dummy_batch import padded_shape
+from nst_det.models.distillers.taps.dummy_batch import image_channels, padded_shape
 
 OPSET = 17  # has RoIAlign with half-pixel coordinates
 OUTPUTS = ['boxes', 'scores', 'labels']
@@ -55,17 +55,19 @@ def read_image(detector: nn.Module, shape: Sequence[int], path: str | None = Non
             pixels.
 
     Returns:
-        Tensor: The image, `(3, H, W)`, BGR from 0 to 255.
+        Tensor: The image, `(C, H, W)`, from 0 to 255; with three channels it is BGR.
 
     Raises:
         UserError: If the file is no image.
     """
     height, width = padded_shape(shape, detector)
+    channels = image_channels(detector)
     if path is None:
         generator = torch.Generator().manual_seed(0)
-        return torch.randint(0, 256, (3, height, width), generator=generator).float()
-    pixels = LoadVerifiedImage().transform(dict(img_path=path))['img']
-    return torch.from_numpy(mmcv.imresize(pixels, (width, height))).permute(2, 0, 1).float()
+        return torch.randint(0, 256, (channels, height, width), generator=generator).float()
+    load = LoadVerifiedImage(color_type={1: 'grayscale', 3: 'color'}.get(channels, 'unchanged'))
+    pixels = mmcv.imresize(load.transform(dict(img_path=path))['img'], (width, height))
+    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1).float()
 
 
 @torch.no_grad()

@@ -121,12 +121,15 @@ class TransferWeightHook(Hook):
                 schedules the same transfer.
         """
         model = unwrap_model(runner)
-        if not isinstance(model, NSTDistiller):
+        # A semi-supervised detector has a distiller inside it.
+        distillers = [part for part in model.modules() if isinstance(part, NSTDistiller)]
+        if not distillers:
             raise UserError(
                 'TransferWeightHook schedules the transfers of an NSTDistiller, but the model is a '
                 f'{type(model).__name__}: take the hook out of custom_hooks'
             )
-        layers = [transfer.layer for transfer in model.transfers]
+        transfers = distillers[0].transfers
+        layers = [transfer.layer for transfer in transfers]
         for layer in self.layers or ():
             if layer not in layers:
                 raise UserError(
@@ -135,7 +138,7 @@ class TransferWeightHook(Hook):
                 )
         self.transfers = [
             transfer
-            for transfer in model.transfers
+            for transfer in transfers
             if self.layers is None or transfer.layer in self.layers
         ]
         self._check_auto_weights()

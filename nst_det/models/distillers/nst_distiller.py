@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from mmdet.models.detectors import SemiBaseDetector
 from mmdet.registry import MODELS
 from mmdet.structures import OptSampleList, SampleList
 from mmengine.logging import MessageHub, print_log
-from torch import Tensor
+from torch import Tensor, nn
 
 from nst_det.config.options import checked_options, within
 from nst_det.config.validators import check_flag, check_integer, check_typed_dict
@@ -86,7 +87,7 @@ class NSTDistiller(StudentView):
         # The random numbers of the student must not depend on the losses.
         with torch.random.fork_rng():
             built_transfers = build_transfers(transfers)
-        super().__init__(MODELS.build(student))
+        super().__init__(_build_student(student))
         self.transfers = built_transfers
         self.transfer_cfgs = transfers
         for transfer, option in zip(self.transfers, layer_options(transfers, 'student')):
@@ -96,7 +97,7 @@ class NSTDistiller(StudentView):
         self.ignore_padding = ignore_padding
         self.monitor_interval = monitor_interval
         self.teacher_cfg = teacher
-        self.teacher: Teacher | None = None
+        self.__dict__['teacher'] = None  # a student may have a child of that name
         with torch.random.fork_rng():
             self._connect_losses()
 
@@ -266,20 +267,34 @@ class NSTDistiller(StudentView):
             )
             parameter = next(self.parameters())
             teacher.detector.to(parameter.device, parameter.dtype)
-            self.teacher = teacher
-        return self.teacher
+            self.__dict__['teacher'] = teacher
+        return self.__dict__['teacher']
 
     def init_weights(self) -> None:
         """Initialise the student as its class does, and load the teacher if a transfer needs it."""
-        self.student.init_weights()
-        if any(transfer.active for transfer in self.transfers):
+        super().init_weights()
+        trained = any(parameter.requires_grad for parameter in self.parameters())
+        if trained and any(transfer.active for transfer in self.transfers):
             self.open_teacher()
 
-    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> 'NSTDistiller':
-        super()._apply(fn, *args, **kwargs)
+    def _apply(self, fn: Callable, recurse: bool = True) -> 'NSTDistiller':
+        super()._apply(fn, recurse)
         if self.teacher is not None:
             self.teacher.apply(fn)
         return self
+
+
+def _build_student(config: dict) -> nn.Module:
+    """Build the student, which must be one detector that takes one batch of images."""
+    student = MODELS.build(config)
+    if isinstance(student, SemiBaseDetector):
+        raise UserError(
+            f'student is a {type(student).__name__}, which trains two detectors on several batches '
+            'at once: put the distiller inside it, as its detector=dict(type='
+            "'NSTDistiller', student=…)",
+            'student',
+        )
+    return student
 
 
 def _check_reached(transfer: Transfer, output: StudentOutput) -> None:

@@ -24,10 +24,12 @@ shared registries                                         ``…have_the_names_of
 ``train``                                                 ``test_training_mode_…``
 ``named_children``, ``named_modules``                     ``test_trained_losses_…``
 ``add_module``                                            ``test_the_conversions_of_batch_norms_…``
+``to``, ``cuda``, ``_apply`` …                            ``test_a_move_reaches_…``
+``init_weights``                                          ``test_a_detector_around_it_…``
 ========================================================  ==========================================
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mmdet.models.detectors.base import BaseDetector
@@ -35,6 +37,7 @@ from torch import nn
 
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
 
+MOVES = ('to', 'cuda', 'cpu', 'half', 'float', 'double', 'bfloat16', 'type')
 REGISTRIES = ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set')
 
 
@@ -86,6 +89,22 @@ class StudentView(BaseDetector):
         else:
             super().add_module(name, module)
 
+    def init_weights(self) -> None:
+        """Initialise the student as its class does."""
+        # If a detector around this one initialises, the student has to know that it is not alone.
+        noted = '_params_init_info'
+        if noted in self.__dict__:
+            self.student.__dict__[noted] = self.__dict__[noted]
+        self.student.init_weights()
+        self.student.__dict__.pop(noted, None)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> 'StudentView':
+        self.student._apply(fn, recurse)
+        for module in _hidden_modules(self.student):
+            module._apply(fn)
+        self.trained_losses._apply(fn)
+        return self
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self.student._load_from_state_dict(*args, **kwargs)
 
@@ -95,3 +114,25 @@ class StudentView(BaseDetector):
         if student is None or name in self.__dict__.get('_modules', {}):
             return super().__getattr__(name)
         return getattr(student, name)
+
+
+def _hidden_modules(student: nn.Module) -> Iterator[nn.Module]:
+    """Find the modules that a detector hides, as mmdet's LD does with a teacher of its own."""
+    for value in vars(student).values():
+        if isinstance(value, nn.Module):
+            yield value
+
+
+def _as_the_student(name: str) -> Callable:
+    """A method that moves or casts the student by its own method, which its class may override."""
+
+    def move(self: StudentView, *args: Any, **kwargs: Any) -> StudentView:
+        getattr(self.student, name)(*args, **kwargs)
+        return getattr(super(StudentView, self), name)(*args, **kwargs)
+
+    move.__doc__ = f"""Do as ``{name}`` of the student's class, and the same with all the rest."""
+    return move
+
+
+for _name in MOVES:
+    setattr(StudentView, _name, _as_the_student(_name))

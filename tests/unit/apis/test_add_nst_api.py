@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from locations import DOCS, MMDET_TOOLS
+from mmdet.models.detectors import RetinaNet
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -19,7 +20,10 @@ from nst_det.apis.add_nst import Addition, add_nst, check_pairs, parse_pair, pro
 from nst_det.apis.build import build_detector
 from nst_det.apis.list_layers import list_layers
 from nst_det.config.detector import detector_config
+from nst_det.config.plain import plain_config
+from nst_det.engine.hooks import FiniteLossHook
 from nst_det.errors import UserError
+from nst_det.models import LinearKernel, NSTDistiller
 from nst_det.models.distillers.taps.dummy_batch import padded_shape
 
 PAGE = DOCS / 'add_nst.md'
@@ -333,9 +337,52 @@ def test_a_config_that_has_nst_already_is_refused(folder):
     assert 'has NST already' in error(student='nst.py', out='twice.py')
 
 
-def test_a_config_that_imports_its_classes_is_refused(folder):
-    Path('new.py').write_text('from mmdet.models import RetinaNet\nmodel = dict(type=RetinaNet)\n')
-    assert 'imports its classes' in error(student='new.py')
+# Students in the pure Python style.
+
+
+def pure(name='pure.py', parent='plain'):
+    """Write the student's config in the style that imports its classes and other configs."""
+    file = Path(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy('student.py', file.with_name(f'{parent}.py'))
+    file.write_text(
+        'from mmengine.config import read_base\n'
+        'from mmdet.models.detectors import RetinaNet\n\n'
+        f'with read_base():\n    from .{parent} import *\n\n'
+        'model.update(type=RetinaNet)\n'
+        "custom_hooks = [dict(type='NumClassCheckHook')]\n"
+    )
+    return name
+
+
+def test_a_pure_python_student_gets_a_pure_python_config(folder):
+    cfg, _ = added(student=pure())
+    assert Config._is_lazy_import('nst.py') and cfg.model.type is NSTDistiller
+    assert cfg.model.student.type is RetinaNet
+    assert [hook.type for hook in cfg.custom_hooks] == ['NumClassCheckHook', FiniteLossHook]
+    assert 'from .pure import *' in Path('nst.py').read_text()
+    computed = losses(cfg)
+    assert computed['loss_nst_neck_0'] > 0 and computed['loss_cls']
+
+
+def test_the_students_pure_python_config_may_be_in_another_folder(folder):
+    cfg, _ = added(student=pure('configs/deep/pure.py'), out='configs/nst/nst.py')
+    assert 'from ..deep.pure import *' in Path('configs/nst/nst.py').read_text()
+    assert cfg.model.student.backbone.depth == 18
+    cfg, _ = added(student=pure('a/pure.py'), out='nst.py', kernel=dict(type='LinearKernel'))
+    assert 'from .a.pure import *' in Path('nst.py').read_text()
+    assert cfg.model.transfers[0].loss.kernel.type is LinearKernel
+
+
+def test_a_pure_python_config_is_trained_by_the_tools_as_another_is(folder):
+    cfg, _ = added(student=pure())
+    text, plain = Config.fromfile('nst.py').pretty_text, plain_config(cfg)
+    assert 'NSTDistiller' in text
+    assert type(build_detector(plain)) is RetinaNet
+
+
+def test_a_name_that_python_cannot_import_is_one_line(folder):
+    assert "'my-student' is no name of Python" in error(student=pure('my-student.py'))
 
 
 def test_a_config_without_a_model_is_refused(folder):

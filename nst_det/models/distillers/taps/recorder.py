@@ -315,7 +315,8 @@ def _dummy_pass(
 ) -> Iterator[tuple[dict, Callable[[], Any]]]:
     """Make a dummy batch, and a function that runs the detector on it without changing it."""
     training = {module: module.training for module in detector.modules()}
-    batch = dummy_batch(detector.eval(), image_shape)
+    detector.eval()  # of some detectors of mmdet it returns nothing
+    batch = dummy_batch(detector, image_shape)
     try:
         with torch.random.fork_rng():
             yield batch, lambda: detector(**batch, mode='tensor')

@@ -9,25 +9,42 @@ from mmdet.structures import DetDataSample
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from nst_det.errors import UserError
+
 
 class TeacherPreprocess:
     """Turns a batch of the student's preprocessor into a batch of the teacher's preprocessor.
 
     Both preprocessors apply an affine function to the colours of a pixel, so the step from one to
     the other (teacher ∘ student⁻¹) is an affine function too. If the two preprocessors agree, the
-    student's batch itself is used.
+    student's batch itself is used. A grey image is repeated for a teacher that takes colours.
 
     Args:
         student (BaseDataPreprocessor): The student's data preprocessor.
         teacher (BaseDataPreprocessor): The teacher's data preprocessor.
+        channels (int): The number of channels of the student's images. Defaults to 3.
+        teacher_channels (int, optional): That of the teacher's images. Defaults to None, the same.
+
+    Raises:
+        UserError: If the teacher takes another number of channels, and the images are not grey.
     """
 
-    def __init__(self, student: BaseDataPreprocessor, teacher: BaseDataPreprocessor) -> None:
-        student_matrix, student_shift = _affine(student)
-        matrix, shift = _affine(teacher)
+    def __init__(
+        self,
+        student: BaseDataPreprocessor,
+        teacher: BaseDataPreprocessor,
+        channels: int = 3,
+        teacher_channels: int | None = None,
+    ) -> None:
+        teacher_channels = teacher_channels or channels
+        check_channels(channels, teacher_channels)
+        student_matrix, student_shift = _affine(student, channels)
+        matrix, shift = _affine(teacher, teacher_channels)
         self.same_colours = torch.equal(matrix, student_matrix) and torch.equal(
             shift, student_shift
         )
+        if channels < teacher_channels:
+            matrix = matrix.sum(dim=1, keepdim=True)
         self.matrix = matrix @ torch.linalg.inv(student_matrix)
         self.shift = shift - self.matrix @ student_shift
         self.divisor = getattr(teacher, 'pad_size_divisor', 1)
@@ -40,13 +57,13 @@ class TeacherPreprocess:
         """Preprocess a batch for the teacher.
 
         Args:
-            inputs (Tensor): The student's batch, `(N, 3, H, W)`.
+            inputs (Tensor): The student's batch, `(N, C, H, W)`.
             samples (Sequence[DetDataSample]): The samples of the batch; they are not changed.
 
         Returns:
-            tuple[Tensor, list[DetDataSample]]: The teacher's batch, `(N, 3, H', W')` with H' and W'
-            padded to the teacher's divisor, and samples with the matching metainfo and without
-            annotations.
+            tuple[Tensor, list[DetDataSample]]: The teacher's batch, `(N, C', H', W')` with H'
+            and W' padded to the teacher's divisor, and samples with the matching metainfo and
+            without annotations.
         """
         inputs = self._pad(self._recolour(inputs, samples))
         shape = tuple(inputs.shape[2:])
@@ -67,7 +84,8 @@ class TeacherPreprocess:
             # Elementwise, because a matrix product may round to TF32 or to the type of autocast.
             columns = self.matrix.to(inputs).T[:, :, None, None]
             shift = self.shift.to(inputs)[:, None, None]
-            recoloured = sum(inputs[:, c : c + 1] * columns[c] for c in range(3)) + shift
+            channels = range(inputs.shape[1])
+            recoloured = sum(inputs[:, c : c + 1] * columns[c] for c in channels) + shift
         for image, sample in zip(recoloured, samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[2:])[:2]
             image[:, height:] = self.pad_value
@@ -84,11 +102,29 @@ class TeacherPreprocess:
         return F.pad(inputs, (0, right, 0, bottom), value=self.pad_value)
 
 
-def _affine(preprocessor: BaseDataPreprocessor) -> tuple[Tensor, Tensor]:
-    """Measure the function ``colour = matrix @ raw + shift`` of a preprocessor on four images."""
-    black = torch.zeros(3, 1, 1, dtype=torch.uint8)
-    images = [black.clone() for _ in range(4)]
-    for channel in range(3):
+def check_channels(student: int, teacher: int) -> None:
+    """Check that the images of a student can be given to a teacher.
+
+    Args:
+        student (int): The number of channels of the student's images.
+        teacher (int): That of the teacher's images.
+
+    Raises:
+        UserError: If they differ, and the student's images are not grey.
+    """
+    if student not in (1, teacher):
+        raise UserError(
+            f"the student's images have {student} channels, and the teacher takes {teacher}: give "
+            'a teacher for such images. Only a grey image is repeated for a teacher of more '
+            'channels'
+        )
+
+
+def _affine(preprocessor: BaseDataPreprocessor, channels: int) -> tuple[Tensor, Tensor]:
+    """Measure the function ``colour = matrix @ raw + shift`` of a preprocessor on some images."""
+    black = torch.zeros(channels, 1, 1, dtype=torch.uint8)
+    images = [black.clone() for _ in range(channels + 1)]
+    for channel in range(channels):
         images[channel + 1][channel] = 255
     colours = [
         preprocessor(dict(inputs=[image], data_samples=None), False)['inputs'][0][:, 0, 0]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nst_det.errors import UserError, one_line
 from nst_det.fileio.fit import load_strictly
+from nst_det.models.distillers.taps.dummy_batch import image_channels
 from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
@@ -93,7 +94,8 @@ class Teacher:
             else:
                 weighted = self.detector if backbone is None else self.detector.backbone
                 load_strictly(weighted, checkpoint, 'teacher', sha256, prefix)
-        self.detector.eval().requires_grad_(False)
+        self.detector.eval()  # of some detectors of mmdet it returns nothing
+        self.detector.requires_grad_(False)
         self.fuse = fuse
         self.channels_last = channels_last
         self.precision = precision
@@ -136,7 +138,7 @@ class Teacher:
         self.prepare(taps, with_logits)
         device = inputs.device
         with self._precision_context(device):
-            inputs, samples = self._preprocess(preprocessor, device)(inputs, samples)
+            inputs, samples = self._preprocess(preprocessor, inputs)(inputs, samples)
             forward = self._forward if self.cache is None else self._forward_with_cache
             feature_maps, head_inputs, cached_share = forward(inputs, samples, taps, with_logits)
         return TeacherOutput(
@@ -163,13 +165,14 @@ class Teacher:
             speedup.undo()
         self.taps, self.uses_head_inputs, self.speedups = all_taps, uses_head_inputs, None
 
-    def _preprocess(
-        self, preprocessor: BaseDataPreprocessor, device: torch.device
-    ) -> TeacherPreprocess:
+    def _preprocess(self, preprocessor: BaseDataPreprocessor, images: Tensor) -> TeacherPreprocess:
         if preprocessor not in self.preprocess:
-            warn_if_emulated(self.precision, device)
+            warn_if_emulated(self.precision, images.device)
             self.preprocess[preprocessor] = TeacherPreprocess(
-                preprocessor, self.detector.data_preprocessor
+                preprocessor,
+                self.detector.data_preprocessor,
+                channels=images.shape[1],
+                teacher_channels=image_channels(self.detector),
             )
         return self.preprocess[preprocessor]
 
