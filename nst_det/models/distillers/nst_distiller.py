@@ -266,7 +266,9 @@ class NSTDistiller(StudentView):
                 any(transfer.needs_logits for transfer in self._weighted),
             )
             parameter = next(self.parameters())
-            teacher.detector.to(parameter.device, parameter.dtype)
+            teacher.detector.to(parameter.device)
+            kind = parameter.dtype
+            teacher.apply(lambda value: value.to(kind) if value.is_floating_point() else value)
             self.__dict__['teacher'] = teacher
         return self.__dict__['teacher']
 

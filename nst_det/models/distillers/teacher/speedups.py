@@ -73,11 +73,11 @@ class ChannelsLast:
 
     def apply(self) -> None:
         """Store the weights channels last; the feature maps follow."""
-        self.detector.to(memory_format=torch.channels_last)
+        nn.Module.to(self.detector, memory_format=torch.channels_last)
 
     def undo(self) -> None:
         """Store the weights channels first again."""
-        self.detector.to(memory_format=torch.contiguous_format)
+        nn.Module.to(self.detector, memory_format=torch.contiguous_format)
 
 
 def apply_speedups(

@@ -5,18 +5,21 @@ import torch
 from mmdet.models import DetDataPreprocessor
 from mmdet.structures import DetDataSample
 
+from nst_det.errors import UserError
 from nst_det.models.distillers.teacher.preprocess import TeacherPreprocess
 
 BGR = dict(mean=[104, 117, 128], std=[1, 1, 1])
 RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
 RAW = dict()
+GREY = dict(mean=[110.0], std=[60.0])
 
 
-def data():
+def data(channels=3):
     generator = torch.Generator().manual_seed(0)
     sizes = [(40, 52), (33, 50)]
     images = [
-        torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8) for size in sizes
+        torch.randint(0, 256, (channels, *size), generator=generator, dtype=torch.uint8)
+        for size in sizes
     ]
     samples = [DetDataSample(metainfo=dict(img_shape=size)) for size in sizes]
     return dict(inputs=images, data_samples=samples)
@@ -62,3 +65,32 @@ def test_teacher_preprocess_keeps_float32_colours_under_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         inputs, _ = view(batch['inputs'], batch['data_samples'])
     assert torch.equal(inputs, expected)
+
+
+@pytest.mark.parametrize(
+    ('channels', 'student', 'teacher'),
+    [(1, GREY, dict(mean=[0.0], std=[255.0])), (1, RAW, GREY), (2, RAW, RAW), (5, RAW, RAW)],
+)
+def test_images_may_have_any_number_of_channels(channels, student, teacher):
+    student, teacher = DetDataPreprocessor(**student), DetDataPreprocessor(**teacher)
+    batch = student(data(channels), training=True)
+    preprocess = TeacherPreprocess(student, teacher, channels, channels)
+    inputs, _ = preprocess(batch['inputs'], batch['data_samples'])
+    torch.testing.assert_close(inputs, teacher(data(channels), training=True)['inputs'])
+
+
+def test_a_grey_image_is_repeated_for_a_teacher_of_colours():
+    student, teacher = DetDataPreprocessor(**GREY), DetDataPreprocessor(**RGB)
+    batch = student(data(1), training=True)
+    preprocess = TeacherPreprocess(student, teacher, 1, 3)
+    inputs, _ = preprocess(batch['inputs'], batch['data_samples'])
+    repeated = data(1)
+    repeated['inputs'] = [image.repeat(3, 1, 1) for image in repeated['inputs']]
+    expected = teacher(repeated, training=True)['inputs']
+    torch.testing.assert_close(inputs, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_images_of_other_channels_than_the_teachers_are_one_line():
+    student, teacher = DetDataPreprocessor(**RGB), DetDataPreprocessor(**GREY)
+    with pytest.raises(UserError, match='images have 3 channels, and the teacher takes 1'):
+        TeacherPreprocess(student, teacher, 3, 1)
