@@ -51,6 +51,7 @@ def main(args: argparse.Namespace) -> None:
     from nst_det.apis.suggest_weight import measure, table
     from nst_det.config.load import load_config
     from nst_det.config.settings import change
+    from nst_det.errors import UserError
 
     MMLogger.get_current_instance().setLevel('WARNING')  # without how each weight is initialised
     cfg = load_config(args.config)
@@ -68,10 +69,17 @@ def main(args: argparse.Namespace) -> None:
     student = cfg.get('load_from') or 'as training starts'
     print(f'\nStudent: {student}. Median [smallest, largest] of {args.iterations} iterations:')
     print(table(measurements, args.target))
+    faults = [transfer.fault() for transfer in measurements]
+    for i, fault in enumerate(faults):
+        if fault:
+            print(f'transfers[{i}]: {fault}')
     options = [
         f'model.transfers.{i}.loss.loss_weight={transfer.suggested_weight(args.target):g}'
-        for i, transfer in enumerate(measurements)
+        for i, (transfer, fault) in enumerate(zip(measurements, faults))
+        if not fault
     ]
+    if not options:
+        raise UserError('there is no weight to propose for any transfer')
     print('Write each into its transfer as loss=dict(…, loss_weight=…), or train with')
     print('--cfg-options', *options)
 

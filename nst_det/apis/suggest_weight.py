@@ -58,10 +58,23 @@ class Measurement:
             )
         if not 0 < ratio < float('inf'):
             raise UserError(
-                f"no gradient of the detection losses could be measured at '{self.layer}', so "
-                'no weight can be computed for it: choose a layer that the heads depend on'
+                f"(almost) no gradient of the detection losses could be measured at '{self.layer}'"
+                ', so no weight can be computed for it: on these images the heads find nothing '
+                'there. Choose a layer that they depend on'
             )
         return float(f'{target / ratio:.2g}')
+
+    def fault(self) -> str | None:
+        """Tell why there is no weight to suggest.
+
+        Returns:
+            str, optional: The reason; None if there is a weight.
+        """
+        try:
+            self.suggested_weight(1.0)
+        except UserError as error:
+            return str(error)
+        return None
 
 
 def measure(
@@ -153,7 +166,7 @@ def table(measurements: list[Measurement], target: float) -> str:
                 spread if shared else f'{measurement.unit} {spread}',
                 _spread(measurement.ratios),
                 now,
-                f'{measurement.suggested_weight(target):g}',
+                'none' if measurement.fault() else f'{measurement.suggested_weight(target):g}',
             )
         )
     return AsciiTable(rows).table

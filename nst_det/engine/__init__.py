@@ -6,7 +6,7 @@ from .hooks import (
     PatternFigureHook,
     TransferWeightHook,
 )
-from .runner import EpochBasedTrainLoop
+from .runner import EpochBasedTrainLoop, LogProcessor
 
 __all__ = [
     'ChannelsLastHook',
@@ -14,6 +14,7 @@ __all__ = [
     'DistSamplerSeedHook',
     'EpochBasedTrainLoop',
     'FiniteLossHook',
+    'LogProcessor',
     'PatternFigureHook',
     'TransferWeightHook',
 ]

@@ -1,7 +1,5 @@
 """TransferWeightHook schedules the weights of transfers in a training."""
 
-import math
-
 import pytest
 from mmengine.runner import Runner
 
@@ -51,10 +49,8 @@ def test_the_teacher_runs_only_while_a_weight_is_above_zero(tiny_distiller, monk
     )
     runner = train(scheduled(tiny_distiller(**{'model.monitor_interval': 1}), warmup=1, stop=3))
     assert len(calls) == 2
-    assert [loss > 0 for loss in logged(runner, 'loss_nst')] == [False, True, True, False]
-    # The log shows the latest value: no value from before the stop may remain.
-    assert [ratio > 0 for ratio in logged(runner, 'grad_ratio')] == [False, True, True, False]
-    assert [math.isnan(mmd2) for mmd2 in logged(runner, 'mmd2')] == [True, False, False, True]
+    for key in ('loss_nst', 'grad_ratio', 'mmd2'):  # no value while it is turned off
+        assert [value > 0 for value in logged(runner, key)] == [True, True]
 
 
 def test_each_transfer_can_have_its_own_schedule(tiny_distiller):

@@ -10,6 +10,9 @@ from torch import Tensor
 
 # Both gradients are scaled, so that small ones do not vanish in half precision.
 _SCALE = 2.0**12
+# The relative change of the detection losses if a feature map changes by its own norm. Layers from
+# which objects are detected have 1e-3 to 1e-1, those without any object 1e-7 and less.
+STARVED = 1e-5
 
 
 def gradient_ratios(
@@ -37,8 +40,9 @@ def gradient_ratios(
             same layer or at a deeper one.
 
     Returns:
-        list[Tensor]: One float32 scalar for each transfer: ``inf`` if no gradient of the detection
-        losses reaches the feature map, ``nan`` if the gradients cannot be computed.
+        list[Tensor]: One float32 scalar for each transfer: ``inf`` if (almost) no gradient of the
+        detection losses reaches the feature map, so that they hardly depend on it; ``nan`` if the
+        gradients cannot be computed.
     """
     if not tapped:
         return []
@@ -58,7 +62,13 @@ def gradient_ratios(
                 stacklevel=2,
             )
             return [transfer_loss.new_full((), math.nan)] * len(tapped)
-    return [transfer / detection for transfer, detection in zip(transfer_norms, detection_norms)]
+    least = STARVED * _SCALE * detection_loss.detach().float().abs()
+    ratios = []
+    for transfer, detection, tensors in zip(transfer_norms, detection_norms, tapped):
+        size = torch.stack([tensor.detach().float().norm() for tensor in tensors]).norm()
+        starved = detection * size < least
+        ratios.append(torch.where(starved, math.inf, transfer / detection))
+    return ratios
 
 
 def _norms(loss: Tensor, groups: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -97,6 +97,7 @@ class NSTDistiller(StudentView):
         self.ignore_padding = ignore_padding
         self.monitor_interval = monitor_interval
         self.teacher_cfg = teacher
+        self.starved: set[str] = set()  # transfers at layers without a detection gradient
         self.__dict__['teacher'] = None  # a student may have a child of that name
         with torch.random.fork_rng():
             self._connect_losses()
@@ -146,7 +147,7 @@ class NSTDistiller(StudentView):
         iteration = hub.get_info('iter', 0)
         self.trained_losses.follow(hub)
         self.auto_weights.follow(hub)
-        active = [transfer for transfer in self.transfers if transfer.active]
+        active = self._active
         teacher_output = self._run_teacher(active, batch_inputs, batch_data_samples)
         with ExitStack() as stack:
             outputs = [stack.enter_context(transfer.record(self.student)) for transfer in active]
@@ -170,6 +171,11 @@ class NSTDistiller(StudentView):
         if teacher_output is not None and teacher_output.cached_share is not None:
             logged['teacher_cached'] = batch_inputs.new_tensor(teacher_output.cached_share)
         return {**losses, **logged}
+
+    @property
+    def _active(self) -> list[Transfer]:
+        """The transfers whose weight is not 0 at the moment."""
+        return [transfer for transfer in self.transfers if transfer.active]
 
     @property
     def _weighted(self) -> list[Transfer]:
@@ -213,20 +219,26 @@ class NSTDistiller(StudentView):
     ) -> dict[str, Tensor]:
         """Compute the values that are for the log alone, and no part of the total loss."""
         logged = {
-            transfer.log_key: transfer.measured(losses[transfer.name])
-            for transfer in self._weighted
+            transfer.log_key: transfer.measured(losses[transfer.name]) for transfer in self._active
         }
         logged.update(self.auto_weights.values(detection_loss.device))
         due = self.monitor_interval and iteration % self.monitor_interval == 0
         if not (due and torch.is_grad_enabled()):
             return logged
-        transfer_loss = sum(losses[transfer.name] for transfer in self._weighted)
+        transfer_loss = sum(losses[transfer.name] for transfer in self._active)
         tapped = [output.tensors for output in outputs]
-        ratios = iter(gradient_ratios(detection_loss, tapped, transfer_loss, views))
-        for transfer in self._weighted:
-            # 0 while a schedule has turned the transfer off.
-            ratio = next(ratios) if transfer.active else detection_loss.new_zeros(())
+        ratios = gradient_ratios(detection_loss, tapped, transfer_loss, views)
+        for transfer, ratio in zip(self._active, ratios):
             logged[f'grad_ratio_{transfer.log_name}'] = ratio
+            if ratio.isinf() and transfer.name not in self.starved:
+                self.starved.add(transfer.name)
+                print_log(
+                    f"{transfer.name}: the detection losses hardly depend on the student's "
+                    f"'{transfer.layer}' for these images, so no gradient ratio can be given. If "
+                    'that stays so, the transfer alone moves this layer: choose another one',
+                    'current',
+                    logging.WARNING,
+                )
         return logged
 
     def predict(
@@ -243,8 +255,12 @@ class NSTDistiller(StudentView):
         return self.student.extract_feat(batch_inputs)
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
-        """Add up the losses as the student does: see ``parse_losses`` of its class."""
-        return self.student.parse_losses(losses)
+        """Add up the losses as the student does, and leave inactive transfers out of the log."""
+        loss, log_vars = self.student.parse_losses(losses)
+        for transfer in self.transfers:
+            if not transfer.active:
+                log_vars.pop(transfer.name, None)
+        return loss, log_vars
 
     def open_teacher(self) -> Teacher:
         """Build and load the teacher on the first call.

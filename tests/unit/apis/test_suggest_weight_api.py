@@ -24,3 +24,14 @@ def test_transfers_with_different_losses_each_name_their_distance():
     )
     assert head[1] == 'distance'
     assert [row[1] for row in rows] == ['MMD² 0.1 [0.1, 0.1]', 'KL divergence 2 [2, 2]']
+
+
+def test_a_layer_without_a_detection_gradient_is_flagged_and_gets_no_weight():
+    found, starved = (
+        Measurement('neck[0]', 50.0, [0.1], [0.02], 'MMD²'),
+        Measurement('neck[2]', 50.0, [0.1], [float('inf')], 'MMD²'),
+    )
+    rows = cells([found, starved])[1:]
+    assert [row[-1] for row in rows] == ['25', 'none']
+    assert found.fault() is None
+    assert "could be measured at 'neck[2]'" in starved.fault()

@@ -43,6 +43,14 @@ def test_two_transfers_at_one_feature_map_are_measured_apart():
     assert [ratio.item() for ratio in ratios] == [2, 3]
 
 
+@pytest.mark.parametrize(('share', 'starved'), [(1e-3, False), (1e-8, True)])
+def test_a_feature_map_on_which_detection_hardly_depends_has_an_infinite_ratio(share, starved):
+    _, maps, views = chain(2.0, 3.0)
+    detection = maps[0][0].sum() + share * maps[1][0].sum()
+    ratios = gradient_ratios(detection, maps[1:], views[1][0].sum(), views[1:])
+    assert [ratio.isinf().item() for ratio in ratios] == [starved]
+
+
 def test_a_feature_map_that_detection_does_not_read_has_an_infinite_ratio():
     _, maps, views = chain(1.0, 1.0)
     assert gradient_ratios(maps[0][0].sum(), maps[1:], views[1][0].sum(), views[1:]) == [math.inf]
