@@ -70,7 +70,7 @@ def build_detector(config: str | Config) -> nn.Module:
         UserError: If there is no such config, or its detector cannot be built.
     """
     cfg = load_config(config) if isinstance(config, str) else config
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     try:
         detector = MODELS.build(detector_config(cfg))
         detector.train()  # some backbones freeze their first stages only here

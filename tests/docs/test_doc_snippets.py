@@ -13,6 +13,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from nst_det.apis.export_student import StudentFiles, write_student
+from nst_det.config.detector import is_distiller
 from nst_det.config.load import load_config
 from nst_det.config.options import check_hooks
 from nst_det.config.plain import plain_config
@@ -31,6 +32,7 @@ DISTILLED = (
 CONFIGS = {
     ('README.md', "_base_ = 'my_detector.py'"): '{}',
     ('docs/add_nst.md', "_base_ = 'mmdet::retinanet"): '{}',
+    ('docs/add_nst.md', 'from mmengine.config import read_base'): '{}',
     ('docs/nst_in_ten_minutes.md', "_base_ = 'my_detector.py'"): '{}',
     ('docs/choosing.md', 'custom_hooks = '): PLAIN + '{}',
     ('docs/report.md', 'visualizer = '): PLAIN + '{}',
@@ -83,6 +85,8 @@ def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
     for name in ('my_detector.py', 'my_teacher.py'):
         text = f"_base_ = '{detectors}'\n" if detectors else FPN
         (users_folder / name).write_text(text)
+    if 'my_pure_detector' in snippet.text:
+        load_config('my_detector.py').dump('my_pure_detector.py')
     (users_folder / 'snippet.py').write_text(around.format(snippet.text))
     cfg = load_config('snippet.py')
     build(cfg)
@@ -93,7 +97,7 @@ def build(cfg: Config) -> None:
     check_hooks(cfg.get('custom_hooks'))
     torch.manual_seed(0)
     detector = MODELS.build(cfg.model)
-    if cfg.model.type == 'NSTDistiller':
+    if is_distiller(cfg):
         assert detector.transfers
         for transfer in cfg.model.transfers:
             teacher = MODELS.build(teacher_model(cfg.model.teacher))

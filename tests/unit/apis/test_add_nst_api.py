@@ -350,6 +350,7 @@ def pure(name='pure.py', parent='plain'):
         'from mmdet.models.detectors import RetinaNet\n\n'
         f'with read_base():\n    from .{parent} import *\n\n'
         'model.update(type=RetinaNet)\n'
+        'default_scope = None\n'  # as such configs of mmdet have it
         "custom_hooks = [dict(type='NumClassCheckHook')]\n"
     )
     return name
