@@ -1,0 +1,1 @@
+"""Detectors as graphs of standard ONNX operators, verified, quantized and described."""
