@@ -1,227 +1,281 @@
-"""The complete prediction of a detector, from the image to boxes after NMS, as an ONNX graph."""
+"""A student as an ONNX file, an OpenVINO model and in INT8, each verified before it is kept."""
 
-import io
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib import import_module
+import platform
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
-from mmcv.ops import RoIAlign
-from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from torch import Tensor, nn
 
-from nst_det.compat.mmcv_ops import nms
-from nst_det.datasets.transforms import LoadVerifiedImage
-from nst_det.errors import UserError, one_line, refuse_existing
+from nst_det.errors import UserError, refuse_existing
+from nst_det.export.compare import Limits
+from nst_det.export.info import model_info
+from nst_det.export.latency import Latency, measure_latency
+from nst_det.export.model_card import Measured, model_card
+from nst_det.export.onnx_graph import record_graph, with_info
+from nst_det.export.openvino_model import write_openvino
+from nst_det.export.quantize import calibration_images, quantize
+from nst_det.export.test_set import MAP_TOLERANCE, TestSet, map_difference
+from nst_det.export.verify import Batch, made_images, predict, verify
 from nst_det.fileio.atomic import write_atomically
-from nst_det.models.distillers.taps.dummy_batch import image_channels, padded_shape
+from nst_det.runtime.images import prepare, read_image
+from nst_det.runtime.model_info import ModelInfo
+from nst_det.runtime.session import OnnxSession, OpenVinoSession, Session
 
-OPSET = 17  # has RoIAlign with half-pixel coordinates
-OUTPUTS = ['boxes', 'scores', 'labels']
 NEEDED = ('onnx', 'onnxruntime')
-TOLERANCE = 0.05  # in pixels for the side of a box; also for a score
+TEST_IMAGES = 16
 
 
-def check_onnx(out: Path) -> None:
+@dataclass(frozen=True)
+class OnnxModel:
+    """A student's graph, in memory.
+
+    Args:
+        content (bytes): The ONNX file, with the description of the model.
+        info (ModelInfo): This description.
+        limits (Limits): What decides which detections the detector keeps.
+    """
+
+    content: bytes
+    info: ModelInfo
+    limits: Limits
+
+
+def check_onnx(out: Path, option: str = '--onnx') -> None:
     """Check that an ONNX file can be written, before any other work.
 
     Args:
         out (Path): The file to write.
+        option (str): The option that names it. Defaults to ``'--onnx'``.
 
     Raises:
         UserError: If a package is missing, the name has another ending, or the file exists.
     """
     missing = [name for name in NEEDED if not find_spec(name)]
     if missing:
-        raise UserError(f"--onnx needs {' and '.join(missing)}: pip install 'nst_det[onnx]'")
+        raise UserError(f"{option} needs {' and '.join(missing)}: pip install 'nst_det[onnx]'")
     if out.suffix != '.onnx':
-        raise UserError(f'--onnx is {out}, expected the name of a .onnx file')
+        raise UserError(f'{option} is {out}, expected the name of a .onnx file')
     refuse_existing(out)
+    refuse_existing(card_file(out))
 
 
-def read_image(detector: nn.Module, shape: Sequence[int], path: str | None = None) -> Tensor:
-    """Read or make an image of the size for which the graph of a detector is made.
+def card_file(model: Path) -> Path:
+    """Name the model card of an exported model.
 
     Args:
-        detector (nn.Module): The detector.
-        shape (Sequence[int]): H and W, which are rounded up so that the detector adds no padding.
-        path (str, optional): The image file, which is scaled to that size. Defaults to None: random
-            pixels.
+        model (Path): The ``.onnx`` file, or the folder of an OpenVINO model.
 
     Returns:
-        Tensor: The image, `(C, H, W)`, from 0 to 255; with three channels it is BGR.
-
-    Raises:
-        UserError: If the file is no image.
+        Path: The card beside the file, or in the folder.
     """
-    height, width = padded_shape(shape, detector)
-    channels = image_channels(detector)
-    if path is None:
-        generator = torch.Generator().manual_seed(0)
-        return torch.randint(0, 256, (channels, height, width), generator=generator).float()
-    load = LoadVerifiedImage(color_type={1: 'grayscale', 3: 'color'}.get(channels, 'unchanged'))
-    pixels = mmcv.imresize(load.transform(dict(img_path=path))['img'], (width, height))
-    return torch.from_numpy(np.atleast_3d(pixels)).permute(2, 0, 1).float()
+    return model.with_suffix('.md') if model.suffix == '.onnx' else model / 'README.md'
 
 
-@torch.no_grad()
-def write_onnx(detector: nn.Module, image: Tensor, out: Path) -> float:
-    """Write a detector as a graph of standard ONNX operators, and run the graph to check it.
-
-    Its input is ``image``, `(1, 3, H, W)`, float32, BGR from 0 to 255, always of this size. Its
-    outputs are ``boxes`` `(n, 4)` in pixels of that image, ``scores`` `(n,)` and ``labels`` `(n,)`.
-
-    The graph records the operations of the detector on one image, so the detector must detect
-    something on it. The graph is compared with the detector on this image and on its mirror image.
+def make_onnx(detector: nn.Module, cfg: Config, classes: Iterable[str]) -> OnnxModel:
+    """Record the graph of a detector.
 
     Args:
         detector (nn.Module): The detector, in evaluation mode, on the CPU.
-        image (Tensor): The image, `(3, H, W)`, BGR from 0 to 255, of a size that needs no padding.
-        out (Path): The file, which may not exist yet.
+        cfg (Config): Its config, for the test pipeline.
+        classes (Iterable[str]): The names of its classes.
 
     Returns:
-        float: The largest difference between graph and detector, in a side of a box or a score.
+        OnnxModel: The graph.
 
     Raises:
-        UserError: If it cannot be exported, or the graph detects something else.
+        UserError: If it cannot be exported: the error tells why.
     """
-    check_onnx(out)
-    name = type(detector).__name__
-    prediction = _Prediction(detector)
-    images = image.float()[None]
-    if not len(prediction(images)[1]):
-        raise UserError(
-            f'{name} detects nothing on this image, and the graph needs an image with a detection: '
-            'give such an image by --image'
-        )
-    buffer = io.BytesIO()
-    try:
-        with _standard_operators(detector), warnings.catch_warnings():
-            warnings.simplefilter(
-                'ignore'
-            )  # about every number that becomes a constant of the graph
-            traced = torch.jit.trace(prediction, images, check_trace=False)
-            torch.onnx.export(
-                traced,
-                (images,),
-                buffer,
-                opset_version=OPSET,
-                dynamo=False,  # the newer exporter fails on mmdet's heads
-                input_names=['image'],
-                output_names=OUTPUTS,
-                dynamic_axes={output: {0: 'detections'} for output in OUTPUTS},
-            )
-        difference = max(
-            _check(prediction, buffer.getvalue(), batch) for batch in (images, images.flip(3))
-        )
-    except UserError:
-        raise
-    except Exception as error:  # the exporter may raise anything
-        raise UserError(
-            f'{name} cannot be exported to ONNX, its checkpoint can: {one_line(error):.300}'
-        ) from error
-    write_atomically(out, buffer.getvalue())
-    return difference
+    graph, module = record_graph(detector)
+    info = model_info(module, cfg, tuple(classes))
+    return OnnxModel(with_info(graph, info), info, module.limits)
 
 
-class _Prediction(nn.Module):
-    """Turns an image into boxes, scores and labels, with the preprocessing of the detector."""
-
-    def __init__(self, detector: nn.Module) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Detect on one image, `(1, 3, H, W)`."""
-        size = tuple(int(side) for side in images.shape[2:])
-        sample = DetDataSample(
-            metainfo=dict(img_id=0, img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
-        )
-        data = dict(inputs=[images[0]], data_samples=[sample])
-        batch = self.detector.data_preprocessor(data, False)
-        found = self.detector.predict(batch['inputs'], batch['data_samples'], rescale=False)[0]
-        instances = found.pred_instances
-        return instances.bboxes, instances.scores, instances.labels
-
-
-def largest_difference(given: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> float:
-    """Compare two lists of detections, each detection with the nearest of its class.
+def verification_images(
+    info: ModelInfo, test_set: TestSet | None, files: Iterable[Path] = ()
+) -> list[Batch]:
+    """Choose the images to verify a graph with.
 
     Args:
-        given (Sequence[np.ndarray]): Boxes `(n, 4)`, scores `(n,)` and labels `(n,)`.
-        expected (Sequence[np.ndarray]): Likewise, the detections to compare with.
+        info (ModelInfo): The description of the model.
+        test_set (TestSet | None): The test set, of which 16 images are taken; or None.
+        files (Iterable[Path]): Image files. Defaults to none.
 
     Returns:
-        float: The largest difference of a side or a score; infinite if the numbers of detections
-        differ.
+        list[Batch]: These images, an empty grey one, noise of two sizes, and a batch of two.
     """
-    rows, expected_rows = (
-        np.column_stack([boxes, scores, 1e6 * labels])
-        for boxes, scores, labels in (given, expected)
-    )
-    if len(rows) != len(expected_rows):
-        return np.inf
-    if not len(rows):
-        return 0.0
-    # Every pair is compared, because the order of nearly equal scores may differ.
-    distances = np.abs(rows[:, None] - expected_rows).max(axis=2)
-    return float(max(distances.min(axis=0).max(), distances.min(axis=1).max()))
+    batches = list(test_set.batches(TEST_IMAGES)) if test_set is not None else []
+    for file in files:
+        pixels, _ = prepare(read_image(file), info)
+        batches.append(Batch('given images', torch.from_numpy(pixels)[None]))
+    return batches + made_images(info)
 
 
-def _check(prediction: _Prediction, graph: bytes, images: Tensor) -> float:
-    """Compare the detections of graph and detector.
+def check_maps(maps: Mapping[str, Mapping[str, float]], name: str) -> None:
+    """Check that a graph has the mean average precision of its detector.
+
+    Args:
+        maps (Mapping[str, Mapping[str, float]]): See `TestSet.evaluate`.
+        name (str): The name of the graph among them.
 
     Raises:
-        UserError: If they differ by more than the tolerance.
+        UserError: If it differs by more than 1e-4.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
-    expected = [tensor.numpy() for tensor in prediction(images)]
-    given = session.run(None, {'image': images.numpy()})
-    difference = largest_difference(given, expected)
-    if difference > TOLERANCE:
+    difference = map_difference(maps[name], maps['torch'])
+    if difference > MAP_TOLERANCE:
         raise UserError(
-            f'the ONNX graph detects {len(given[1])} objects, the detector {len(expected[1])}, and '
-            'they differ: not written. A detector that was hardly trained has many equal scores, '
-            'and rounding changes its detections'
+            f'the mAP of {name} differs from that of torch by {difference:.4f}, expected at most '
+            f'{MAP_TOLERANCE}: not written'
         )
-    return difference
 
 
-@contextmanager
-def _standard_operators(detector: nn.Module) -> Iterator[None]:
-    """Let a detector run on operations that ONNX has, on a batch of one image."""
-    split = Tensor.split
+def measure_graphs(
+    detector: nn.Module, sessions: Mapping[str, Session], shape: tuple[int, int], repeats: int
+) -> tuple[dict[str, Latency], str]:
+    """Time a detector and its graphs on one image of noise.
 
-    def split_by_image(
-        tensor: Tensor, sizes: int | Sequence[int], dim: int = 0
-    ) -> tuple[Tensor, ...]:
-        # The one image has all proposals; their number would become a constant of the graph.
-        if not isinstance(sizes, int) and len(sizes) == 1:
-            return (tensor,)
-        return split(tensor, sizes, dim)
+    Args:
+        detector (nn.Module): The detector.
+        sessions (Mapping[str, Session]): The graphs by name.
+        shape (tuple[int, int]): Height and width of the image.
+        repeats (int): How often each is timed.
 
-    changes: list[tuple[Any, str, Any]] = [
-        (import_module('mmcv._ext'), 'nms', nms),
-        (Tensor, 'split', split_by_image),
-    ]
-    for module in detector.modules():
-        if isinstance(module, RoIAlign):
-            changes.append((module, 'use_torchvision', True))
-    before = [getattr(owner, name) for owner, name, _ in changes]
-    try:
-        for owner, name, value in changes:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for (owner, name, _), value in zip(changes, before):
-            setattr(owner, name, value)
+    Returns:
+        tuple[dict[str, Latency], str]: By name, and under which conditions.
+    """
+    channels = next(iter(sessions.values())).info.channels
+    generator = torch.Generator().manual_seed(0)
+    image: Tensor = 255 * torch.rand(1, channels, *shape, generator=generator)
+    array: np.ndarray = image.numpy()
+    functions: dict[str, Callable[[], object]] = {'torch': partial(predict, detector, image)}
+    for name, session in sessions.items():
+        functions[name] = partial(session.run, array)
+    latency = measure_latency(functions, repeats)
+    threads = torch.get_num_threads()
+    machine = platform.processor() or platform.machine()
+    return latency, f'{shape[0]} x {shape[1]} pixels, {machine}, {threads} threads'
+
+
+@dataclass
+class Export:
+    """Writes the graph of a student in several forms, each only if it detects the same.
+
+    Args:
+        student (nn.Module): The student, in evaluation mode, on the CPU.
+        model (OnnxModel): Its graph.
+        cfg (Config): The config of the training, for the cards.
+        meta (dict): The ``meta`` of the exported checkpoint.
+        test_set (TestSet | None): What to measure mAP on; None: nothing.
+        files (list[Path]): Images to verify the graphs with.
+        repeats (int): How often each graph is timed; 0: not at all.
+        license_text (str | None): The license of the weights.
+    """
+
+    student: nn.Module
+    model: OnnxModel
+    cfg: Config
+    meta: dict[str, Any]
+    test_set: TestSet | None
+    files: list[Path]
+    repeats: int
+    license_text: str | None
+
+    def __post_init__(self) -> None:
+        self._batches = verification_images(self.model.info, self.test_set, self.files)
+
+    def write_onnx(self, out: Path) -> None:
+        """Write an ONNX file and its card.
+
+        Args:
+            out (Path): The file.
+
+        Raises:
+            UserError: If the graph detects something else than the student.
+        """
+        measured = self._check('ONNX Runtime', OnnxSession(self.model.content))
+        write_atomically(out, self.model.content)
+        self._write_card(out, measured)
+
+    def write_openvino(self, folder: Path) -> None:
+        """Write an OpenVINO model and its card.
+
+        Args:
+            folder (Path): The folder.
+
+        Raises:
+            UserError: If the model detects something else than the student.
+        """
+        with tempfile.TemporaryDirectory(
+            prefix=f'{folder.name}.', dir=_made(folder.parent)
+        ) as part:
+            built = Path(part, folder.name)
+            write_openvino(self.model.content, self.model.info, built)
+            measured = self._check('OpenVINO', OpenVinoSession(built))
+            built.rename(folder)
+        self._write_card(folder, measured)
+
+    def write_int8(self, out: Path, plain: Config, images: int) -> None:
+        """Write an ONNX file in INT8 and its card. Its boxes may differ: its mAP tells how much.
+
+        Args:
+            out (Path): The file.
+            plain (Config): The config of the student, which names the training set.
+            images (int): How many training images to calibrate on.
+        """
+        content = quantize(self.model.content, calibration_images(plain, images))
+        session = OnnxSession(content)
+        outputs = session.run(self._batches[0].images.numpy())
+        if not all(np.isfinite(outputs[name]).all() for name in ('boxes', 'scores')):
+            raise UserError('the graph in INT8 gives NaN: not written')
+        measured = self._measure('ONNX Runtime, INT8', session, 'not compared: INT8 rounds')
+        write_atomically(out, content)
+        self._write_card(out, measured)
+
+    def _check(self, name: str, session: Session) -> Measured:
+        """Verify a graph, and measure it."""
+        found = verify(self.student, session, self._batches, self.model.limits)
+        print(f'{name} beside torch\n{found.table()}', flush=True)
+        if found.differs:
+            raise UserError(
+                f'{name} detects something else than the student, in {found.problem}: not written. '
+                'A detector that was hardly trained has many equal scores, and rounding changes '
+                'its detections'
+            )
+        measured = self._measure(name, session, found.verdict)
+        if measured.maps:
+            check_maps(measured.maps, name)
+        return measured
+
+    def _measure(self, name: str, session: Session, verdict: str) -> Measured:
+        maps: dict[str, dict[str, float]] = {}
+        if self.test_set is not None:
+            maps = self.test_set.evaluate(self.student, {name: session})
+            for one, values in maps.items():
+                print(f'{one}: ' + ', '.join(f'{key} {value:.4f}' for key, value in values.items()))
+        latency: dict[str, Latency] = {}
+        conditions = ''
+        if self.repeats:
+            shape = self._batches[0].images.shape[2:]
+            latency, conditions = measure_graphs(
+                self.student, {name: session}, (shape[0], shape[1]), self.repeats
+            )
+        return Measured(maps, latency, conditions, verdict)
+
+    def _write_card(self, model: Path, measured: Measured) -> None:
+        card = model_card(
+            self.cfg, self.meta, self.model.info, {'model': model}, measured, self.license_text
+        )
+        write_atomically(card_file(model), card.encode())
+        print(f'Wrote {model} and {card_file(model)}', flush=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

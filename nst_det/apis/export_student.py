@@ -73,7 +73,7 @@ def load_student(
 
 def write_student(
     student: nn.Module, plain: Config, meta: dict[str, Any], files: StudentFiles
-) -> None:
+) -> dict[str, Any]:
     """Write a student as mmdet's own tools and ``DetInferencer`` read it.
 
     Args:
@@ -82,24 +82,23 @@ def write_student(
         meta (dict[str, Any]): The ``meta`` of the checkpoint that the weights are from. Its classes
             are copied.
         files (StudentFiles): The files to write.
+
+    Returns:
+        dict[str, Any]: The ``meta`` of the file.
     """
-    buffer = io.BytesIO()
-    torch.save(
-        dict(
-            meta=dict(
-                {key: meta[key] for key in KEPT if key in meta},
-                dataset_meta=meta.get('dataset_meta') or _dataset_meta(plain),
-                cfg=plain.pretty_text,
-                nst_det_version=__version__,
-                mmdet_version=mmdet.__version__,
-                mmengine_version=mmengine.__version__,
-            ),
-            state_dict=student.state_dict(),
-        ),
-        buffer,
+    own_meta = dict(
+        {key: meta[key] for key in KEPT if key in meta},
+        dataset_meta=meta.get('dataset_meta') or _dataset_meta(plain),
+        cfg=plain.pretty_text,
+        nst_det_version=__version__,
+        mmdet_version=mmdet.__version__,
+        mmengine_version=mmengine.__version__,
     )
+    buffer = io.BytesIO()
+    torch.save(dict(meta=own_meta, state_dict=student.state_dict()), buffer)
     write_atomically(files.checkpoint, buffer.getvalue())
     write_atomically(files.config, plain.pretty_text.encode())
+    return own_meta
 
 
 def _dataset_meta(plain: Config) -> dict[str, Any]:

@@ -5,11 +5,7 @@ from typing import Any
 
 import torch
 from mmdet.models.dense_heads import GFLHead, RPNHead, YOLOXHead
-from mmdet.models.task_modules.coders import (
-    DeltaXYWHBBoxCoder,
-    DistancePointBBoxCoder,
-    YOLOBBoxCoder,
-)
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder, DistancePointBBoxCoder
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
@@ -129,9 +125,11 @@ class DensePrediction(nn.Module):
 
     def best(self, found: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Suppress overlapping candidates: gives images and indices of those that are kept."""
-        names = ('boxes', 'scores', 'groups', 'valid')
+        boxes, scores, groups, valid = (
+            found[name] for name in ('boxes', 'scores', 'groups', 'valid')
+        )
         most = self.cfg.get('max_per_img', ANY_NUMBER)
-        return suppress(*(found[name] for name in names), self.cfg.nms, most)
+        return suppress(boxes, scores, groups, valid, self.cfg.nms, most)
 
     def _is_sigmoid(self) -> bool:
         return isinstance(self.head, GFLHead) or self.head.use_sigmoid_cls
@@ -200,8 +198,8 @@ class YOLOXPrediction(nn.Module):
         valid = scores >= head.test_cfg.score_thr
         nms = head.test_cfg.nms
         images, index = suppress(boxes, scores, labels, valid, nms, ANY_NUMBER)
-        kept = (rows(value, images, index) for value in (boxes, scores, labels))
-        return Detections(*kept, images)
+        boxes, scores, labels = (rows(value, images, index) for value in (boxes, scores, labels))
+        return Detections(boxes, scores, labels, images)
 
 
 def by_position(level: Tensor, channels: int, known: int | None = None) -> Tensor:

@@ -10,7 +10,6 @@ import copy
 from collections.abc import Callable
 from math import inf
 
-import torch
 import torch.nn.functional as F
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.data_preprocessors import DetDataPreprocessor
@@ -31,11 +30,13 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
+from nst_det.export.compare import Limits
 from nst_det.export.dense import DensePrediction, YOLOXPrediction
-from nst_det.export.operators import Detections, rows, size
+from nst_det.export.operators import ANY_NUMBER, rows, size
 from nst_det.export.transformer import TransformerPrediction
 from nst_det.export.two_stage import TwoStagePrediction
 from nst_det.models.backbones.inception_bn.blocks import MaxPool
+from nst_det.runtime.model_info import BOX_MASKS, IMAGE_MASKS
 
 # A rewrite stands for these methods of these classes, and for no others.
 DENSE_METHODS = (
@@ -55,8 +56,6 @@ DENSE = {
 ROI_METHODS = ('predict', 'predict_bbox', 'predict_mask', '_bbox_forward', '_mask_forward')
 BOX_METHODS = ('predict_by_feat', '_predict_by_feat_single', 'regress_by_class')
 MASK_METHODS = ('predict_by_feat', '_predict_by_feat_single')
-# How a two-stage detector gives its masks: a mask for the box, or a mask for the image.
-BOX_MASKS, IMAGE_MASKS = 'box', 'image'
 
 
 class DetectorGraph(nn.Module):
@@ -78,8 +77,10 @@ class DetectorGraph(nn.Module):
         self.proposals: DensePrediction | None = None
         self.prediction: nn.Module
         if _same(detector, ('predict',), DetectionTransformer):
-            if not any(_same(detector.bbox_head, DENSE_METHODS, cls) for cls in
-                       (DETRHead, DeformableDETRHead)):
+            if not any(
+                _same(detector.bbox_head, DENSE_METHODS, cls)
+                for cls in (DETRHead, DeformableDETRHead)
+            ):
                 raise UserError(_unknown(detector.bbox_head))
             self.prediction = TransformerPrediction(detector)
         elif _same(detector, ('predict',), SingleStageDetector):
@@ -88,6 +89,7 @@ class DetectorGraph(nn.Module):
             self.proposals, self.prediction = _two_stage(detector)
         else:
             raise UserError(_unknown(detector))
+        self.eval()  # the exporter brings back the mode of the whole
 
     @property
     def channels(self) -> int:
@@ -101,6 +103,34 @@ class DetectorGraph(nn.Module):
         if self.proposals is not None:
             return BOX_MASKS if self.detector.roi_head.with_mask else None
         return IMAGE_MASKS if isinstance(self.detector.bbox_head, RTMDetInsHead) else None
+
+    @property
+    def mask_threshold(self) -> float:
+        """float: The probability from which on a pixel belongs to an object."""
+        head = self.detector.bbox_head if self.proposals is None else self.detector.roi_head
+        return head.test_cfg.mask_thr_binary
+
+    @property
+    def mask_stride(self) -> int:
+        """int: How many pixels of an image a pixel of a mask for the image stands for."""
+        if self.mask_kind != IMAGE_MASKS:
+            return 1
+        return self.detector.bbox_head.prior_generator.strides[0][0]
+
+    @property
+    def num_classes(self) -> int:
+        """int: The number of classes."""
+        if self.proposals is None:
+            return self.detector.bbox_head.num_classes
+        head = self.detector.roi_head.bbox_head
+        return (head[-1] if isinstance(head, nn.ModuleList) else head).num_classes
+
+    @property
+    def limits(self) -> Limits:
+        """Limits: The score above which a detection is one (-inf for DETR), and how many may be."""
+        head = self.detector.bbox_head if self.proposals is None else self.detector.roi_head
+        cfg = head.test_cfg or {}
+        return Limits(cfg.get('score_thr', -inf), cfg.get('max_per_img', ANY_NUMBER))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Detect in a batch of images.
@@ -199,7 +229,7 @@ def _replace_pools(detector: nn.Module) -> None:
     """Have the max pools of Inception-BN pad by tensors, so that a graph takes odd sizes too."""
     for module in detector.modules():
         if isinstance(module, MaxPool):
-            module.forward = _pool(module)
+            module.forward = _pool(module)  # type: ignore[method-assign, assignment]
 
 
 def _pool(module: MaxPool) -> Callable[[Tensor], Tensor]:

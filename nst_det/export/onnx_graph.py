@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,6 +13,8 @@ from torch import nn
 from nst_det.errors import UserError, one_line
 from nst_det.export.detector_graph import DetectorGraph
 from nst_det.export.transformer import deformable_attention
+from nst_det.runtime.model_info import KEY, ModelInfo
+from nst_det.version import __version__
 
 OPSET = 17  # RoIAlign with half-pixel coordinates; ONNX Runtime has no RoIAlign of opset 22
 INPUT = 'images'
@@ -72,10 +75,28 @@ def record_graph(detector: nn.Module) -> tuple[bytes, DetectorGraph]:
 @contextmanager
 def _deformable_attention_in_tensors() -> Iterator[None]:
     """Replace mmcv's function, which turns the sizes of feature maps into numbers."""
-    module = import_module('mmcv.ops.multi_scale_deform_attn')
+    module: Any = import_module('mmcv.ops.multi_scale_deform_attn')
     before = module.multi_scale_deformable_attn_pytorch
     module.multi_scale_deformable_attn_pytorch = deformable_attention
     try:
         yield
     finally:
         module.multi_scale_deformable_attn_pytorch = before
+
+
+def with_info(graph: bytes, info: ModelInfo) -> bytes:
+    """Write the description of a model into the metadata of its ONNX file.
+
+    Args:
+        graph (bytes): The ONNX file.
+        info (ModelInfo): The description.
+
+    Returns:
+        bytes: The ONNX file with its description.
+    """
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    onnx.helper.set_model_props(model, {KEY: info.to_json()})
+    model.producer_name, model.producer_version = 'nst_det', __version__
+    return model.SerializeToString()

@@ -46,9 +46,7 @@ def size(tensor: Tensor, dim: int) -> Tensor:
     return torch._shape_as_tensor(tensor)[dim]
 
 
-def top_candidates(
-    scores: Tensor, score_thr: float, nms_pre: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def top_candidates(scores: Tensor, score_thr: float, nms_pre: int) -> tuple[Tensor, Tensor, Tensor]:
     """Select the candidates of one level: those above a threshold, and of these the best.
 
     Args:

@@ -117,7 +117,7 @@ def deformable_attention(
         Tensor: `(N, queries, heads · C)`.
     """
     heads, channels = value.shape[2:]
-    levels, points = locations.shape[3:5]
+    levels = locations.shape[3]
     grids = 2 * locations - 1
     sampled = []
     start = torch.tensor(0)

@@ -10,7 +10,7 @@ from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
-from nst_det.export.operators import Detections, check_nms, clip, rows, suppress
+from nst_det.export.operators import ANY_NUMBER, Detections, check_nms, clip, rows, suppress
 
 
 class TwoStagePrediction(nn.Module):
@@ -31,9 +31,7 @@ class TwoStagePrediction(nn.Module):
         self.roi_head = roi_head
         self.cfg = roi_head.test_cfg
         check_nms(self.cfg.get('nms'), type(roi_head).__name__)
-        self.stages = [
-            _Stage(roi_head, i) for i in range(getattr(roi_head, 'num_stages', 1))
-        ]
+        self.stages = [_Stage(roi_head, i) for i in range(getattr(roi_head, 'num_stages', 1))]
         for stage in self.stages:
             stage.check()
 
@@ -83,10 +81,13 @@ class TwoStagePrediction(nn.Module):
         scores = torch.cat([scores, torch.zeros_like(scores[:1].sum(0, keepdim=True))])[place]
         valid = filled[:, :, None] & (scores > self.cfg.score_thr)
         labels = torch.arange(classes).expand_as(scores)
-        candidates = [values.flatten(1, 2) for values in (boxes, scores, labels, valid)]
-        most = self.cfg.max_per_img
-        kept, index = suppress(*candidates, self.cfg.nms, most if most > 0 else 2**31 - 1)
-        return Detections(*(rows(values, kept, index) for values in candidates[:3]), kept)
+        boxes, scores, labels, valid = (
+            values.flatten(1, 2) for values in (boxes, scores, labels, valid)
+        )
+        most = self.cfg.max_per_img if self.cfg.max_per_img > 0 else ANY_NUMBER
+        kept, index = suppress(boxes, scores, labels, valid, self.cfg.nms, most)
+        boxes, scores, labels = (rows(values, kept, index) for values in (boxes, scores, labels))
+        return Detections(boxes, scores, labels, kept)
 
     def _masks(self, features: Sequence[Tensor], found: Detections) -> Tensor:
         """Give the probability of each pixel in a box, `(n, h, w)`."""
@@ -131,17 +132,22 @@ class _Stage:
         self, features: Sequence[Tensor], boxes: Tensor, images: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Give logits `(R, C + 1)` and box deltas `(R, 4 or 4 · C)`."""
-        return self.part('bbox_head')(self._cut_out('bbox_roi_extractor', features, boxes, images))
+        regions = self._cut_out('bbox_roi_extractor', features, boxes, images)
+        scores, deltas = self.part('bbox_head')(regions)
+        return scores[:-1], deltas[:-1]
 
     def mask(self, features: Sequence[Tensor], boxes: Tensor, images: Tensor) -> Tensor:
         """Give the logits of the masks, `(n, C or 1, h, w)`."""
         shared = self.roi_head.share_roi_extractor
         extractor = 'bbox_roi_extractor' if shared else 'mask_roi_extractor'
-        return self.part('mask_head')(self._cut_out(extractor, features, boxes, images))
+        return self.part('mask_head')(self._cut_out(extractor, features, boxes, images))[:-1]
 
     def _cut_out(
         self, name: str, features: Sequence[Tensor], boxes: Tensor, images: Tensor
     ) -> Tensor:
+        """Cut the regions out, and one more: no layer is then given an empty batch."""
+        boxes = torch.cat([boxes, boxes.new_zeros(1, 4)])
+        images = torch.cat([images, images.new_zeros(1)])
         regions = cut_out(self.part(name), features, boxes, images)
         return self.roi_head.shared_head(regions) if self.roi_head.with_shared_head else regions
 

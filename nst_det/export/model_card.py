@@ -1,0 +1,183 @@
+"""The model card beside an export: what it was trained on and with, how good and how fast it is."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from nst_det.compat.versions import collect_versions
+from nst_det.config.detector import is_distiller
+from nst_det.export.info import test_dataset
+from nst_det.export.latency import Latency
+from nst_det.runtime.model_info import ModelInfo
+
+NOT_GIVEN = 'not given: export with --license'
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of an export.
+
+    Args:
+        maps (dict[str, dict[str, float]]): Mean average precisions, by ``'torch'`` or the name of a
+            graph, then by key. Empty if they were not measured.
+        latency (dict[str, Latency]): By name. Empty if it was not measured.
+        conditions (str): The size of the image, the machine and its threads.
+        verdict (str): What the verification found.
+    """
+
+    maps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    latency: Mapping[str, Latency] = field(default_factory=dict)
+    conditions: str = ''
+    verdict: str = ''
+
+
+def model_card(
+    cfg: Config,
+    meta: Mapping[str, Any],
+    info: ModelInfo,
+    files: Mapping[str, Path],
+    measured: Measured,
+    license_text: str | None = None,
+) -> str:
+    """Write the card of an exported student.
+
+    Args:
+        cfg (Config): The config of the training.
+        meta (Mapping[str, Any]): The ``meta`` of the checkpoint.
+        info (ModelInfo): The description in the export.
+        files (Mapping[str, Path]): Files to name with their hashes, by what they are.
+        measured (Measured): What was measured.
+        license_text (str, optional): The license of the weights. Defaults to None: not given.
+
+    Returns:
+        str: The card in Markdown, with a block of YAML in front, as model hubs read it.
+    """
+    front = ['---', f'license: {json.dumps(license_text or NOT_GIVEN)}', 'tags: [object-detection]']
+    parts = [
+        '\n'.join([*front, '---']),
+        f'# {info.name}, {len(info.classes)} classes',
+        '## Training\n\n' + _table(training_facts(cfg, meta)),
+        '## Results\n\n' + _results(measured),
+        '## Use\n\n' + _table(use_facts(info)),
+        '## Files\n\n' + _table({name: _file_line(file) for name, file in files.items()}),
+        '## Versions\n\n' + _table(collect_versions()),
+        f'## License\n\n{license_text or NOT_GIVEN}',
+    ]
+    return '\n\n'.join(parts) + '\n'
+
+
+def training_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Find what a student was trained on and with.
+
+    Args:
+        cfg (Config): The config of the training.
+        meta (Mapping[str, Any]): The ``meta`` of the checkpoint.
+
+    Returns:
+        dict[str, str]: Values by name.
+    """
+    facts = {'config': str(cfg.filename or 'of the checkpoint')}
+    seed = meta.get('seed', (cfg.get('randomness') or {}).get('seed'))
+    facts['seed'] = 'not known' if seed is None else str(seed)
+    for key, name in (('epoch', 'epochs'), ('iter', 'iterations'), ('experiment_name', 'run')):
+        if key in meta:
+            facts[name] = str(meta[key])
+    facts['training set'] = _dataset_line((cfg.get('train_dataloader') or {}).get('dataset') or {})
+    facts['test set'] = _dataset_line(test_dataset(cfg))
+    if is_distiller(cfg):
+        teacher = cfg.model.get('teacher') or {}
+        config = teacher.get('config')
+        facts['teacher'] = config if isinstance(config, str) else str((config or {}).get('type'))
+        facts['teacher weights'] = _file_line(Path(str(teacher.get('checkpoint'))))
+        for i, transfer in enumerate(cfg.model.get('transfers') or []):
+            loss = transfer.get('loss') or {}
+            layer = transfer.get('layer') or (
+                f'{transfer.get("student_layer")} from {transfer.get("teacher_layer")}'
+            )
+            facts[f'transfer {i + 1}'] = (
+                f'{loss.get("type")} at {layer}, λ = {loss.get("loss_weight", "the default")}'
+            )
+    else:
+        facts['teacher'] = 'none'
+    return facts
+
+
+def use_facts(info: ModelInfo) -> dict[str, str]:
+    """Describe how a model is used.
+
+    Args:
+        info (ModelInfo): The description in the export.
+
+    Returns:
+        dict[str, str]: Values by name.
+    """
+    steps = []
+    if info.resize is not None:
+        width, height = info.resize.scale
+        ratio = 'at most, ratio kept' if info.resize.keep_ratio else 'ratio not kept'
+        steps.append(f'bilinear to {width} x {height} pixels ({ratio})')
+    if info.pad is not None:
+        steps.append(
+            f'padded right and below: size {info.pad.size}, multiples of {info.pad.divisor}, '
+            f'square {info.pad.square}, colour {list(info.pad.value)}'
+        )
+    colours = 'BGR' if info.channels == 3 else f'{info.channels} channel(s)'
+    masks = {None: 'none', 'box': 'probabilities in each box', 'image': 'logits of the image'}
+    return {
+        'classes': ', '.join(info.classes),
+        'input': f'images: N x {info.channels} x H x W, float32, {colours}, from 0 to 255; all '
+        f'images of a batch have one size, in multiples of {info.multiple}',
+        'preprocessing before the graph': '; '.join(steps) or 'none',
+        'preprocessing in the graph': 'mean, standard deviation, order of channels, padding',
+        'output': 'boxes (n x 4, pixels), scores, labels, image_index (n); masks: '
+        f'{masks[info.masks]}',
+    }
+
+
+def _results(measured: Measured) -> str:
+    lines = [f'Verified against torch: {measured.verdict or "not verified"}.']
+    if measured.maps:
+        keys = sorted({key for values in measured.maps.values() for key in values})
+        lines += ['', '| | ' + ' | '.join(keys) + ' |', '|---' * (len(keys) + 1) + '|']
+        for name, values in measured.maps.items():
+            cells = [f'{values[key]:.4f}' if key in values else '' for key in keys]
+            lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    else:
+        lines += ['', 'mAP was not measured: export with --verify.']
+    if measured.latency:
+        lines += ['', f'Latency in ms, median (quartiles); {measured.conditions}:', '']
+        lines += ['| | batch 1 |', '|---|---|']
+        lines += [f'| {name} | {latency.text()} |' for name, latency in measured.latency.items()]
+    return '\n'.join(lines)
+
+
+def _table(facts: Mapping[str, str]) -> str:
+    rows = [f'| {name} | {str(value).replace("|", "/")} |' for name, value in facts.items()]
+    return '\n'.join(['| | |', '|---|---|', *rows])
+
+
+def _dataset_line(dataset: Mapping[str, Any]) -> str:
+    inner = dataset
+    while 'dataset' in inner:
+        inner = inner['dataset']
+    parts = inner.get('datasets') or [inner]
+    lines = [
+        f'{part.get("type")} {part.get("data_root") or ""}{part.get("ann_file") or ""}'
+        for part in parts
+    ]
+    return '; '.join(map(str.strip, lines)) if dataset else 'none in the config'
+
+
+def _file_line(file: Path) -> str:
+    """A file with the beginning of its SHA-256, by which it can be told apart."""
+    if file.is_dir():
+        return '; '.join(_file_line(child) for child in sorted(file.iterdir()))
+    if not file.is_file():
+        return f'{file} (not here)'
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return f'{file.name}, SHA-256 {digest[:16]}…, {file.stat().st_size / 1e6:.1f} MB'
