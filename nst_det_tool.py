@@ -13,7 +13,11 @@ from collections.abc import Callable
 registers_later = sys.argv[0] == '-m' and sys.orig_argv[-len(sys.argv)] == 'nst_det'
 
 
-def run(parse_args: Callable[[], Namespace], main: Callable[[Namespace], None]) -> None:
+def run(
+    parse_args: Callable[[], Namespace],
+    main: Callable[[Namespace], None],
+    needs_mmdet: Callable[[Namespace], bool] = lambda args: True,
+) -> None:
     """Run a tool.
 
     A tool calls this under ``if __name__ == '__main__'``. A process that it spawns imports its file
@@ -23,6 +27,8 @@ def run(parse_args: Callable[[], Namespace], main: Callable[[Namespace], None]) 
         parse_args (Callable): Reads the arguments and checks the files that they name. It may
             import only modules of nst_det that import neither torch nor mmdet.
         main (Callable): Does the work, with everything registered.
+        needs_mmdet (Callable): Tells whether the work needs torch and mmdet. Defaults to always;
+            a tool that works without them registers nothing.
     """
     global registers_later
     registers_later = True
@@ -30,10 +36,11 @@ def run(parse_args: Callable[[], Namespace], main: Callable[[Namespace], None]) 
 
     with cli.user_errors():
         args = parse_args()
-        try:
-            register()
-        except ImportError as error:
-            raise errors.UserError(str(error)) from error
+        if needs_mmdet(args):
+            try:
+                register()
+            except ImportError as error:
+                raise errors.UserError(str(error)) from error
         main(args)
 
 

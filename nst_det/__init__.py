@@ -1,4 +1,8 @@
-"""NST for MMDetection: importing this package registers everything that it adds to mmdet."""
+"""NST for MMDetection: importing this package registers everything that it adds to mmdet.
+
+In an environment without mmdet but with ONNX Runtime or OpenVINO it registers nothing: there
+`nst_det.runtime` detects with exported models.
+"""
 
 import functools
 import gc
@@ -57,5 +61,10 @@ def show_versions() -> None:
     versions.show_versions()
 
 
-if not nst_det_tool.registers_later:
+def _is_for_exported_models() -> bool:
+    """Whether this environment has a runtime for exported models, and no mmdet."""
+    return not find_spec('mmdet') and any(map(find_spec, ('onnxruntime', 'openvino')))
+
+
+if not nst_det_tool.registers_later and not _is_for_exported_models():
     register()

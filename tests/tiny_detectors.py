@@ -245,3 +245,5 @@ def spread(detector: nn.Module, layer: nn.Module, images: Tensor, deviation: flo
     layer.weight.data *= deviation / max(float(values.std()), 1e-6)
     if layer.bias is not None:
         layer.bias.data.normal_(0, 0.1)
+        if deviation < 1:
+            layer.bias.data += 1  # distances that may not be negative

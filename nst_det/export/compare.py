@@ -6,7 +6,7 @@ import numpy as np
 
 BOX_TOLERANCE = 0.05  # in pixels, for each side of a box, and 1e-4 of the largest one
 SCORE_TOLERANCE = 1e-3
-MASK_TOLERANCE = 0.01  # of the pixels of a box
+MASK_TOLERANCE = 0.02  # of the pixels of a box
 TIE = 1e-5  # scores that are as close as this are equal to rounding
 
 

@@ -104,11 +104,7 @@ def read_pipeline(pipeline: list[dict]) -> tuple[Resize | None, Pad | None]:
             )
         elif kind == 'Resize' and resize is None and pad is None:
             _refuse_unless(transform, kind, interpolation='bilinear', backend='cv2')
-            scale = transform.get('scale')
-            if not isinstance(scale, (list, tuple)) or len(scale) != 2:
-                raise UserError(f'the test pipeline scales images by {dict(transform)}')
-            width, height = map(int, scale)
-            resize = Resize((width, height), bool(transform.get('keep_ratio', False)))
+            resize = _read_resize(transform)
         elif kind == 'Pad' and pad is None:
             _refuse_unless(transform, kind, padding_mode='constant')
             pad = _read_pad(transform)
@@ -118,6 +114,15 @@ def read_pipeline(pipeline: list[dict]) -> tuple[Resize | None, Pad | None]:
                 'knows Resize, then Pad'
             )
     return resize, pad
+
+
+def _read_resize(transform: dict) -> Resize:
+    scale = transform.get('scale')
+    relative = scale is None
+    if relative:
+        scale = transform.get('scale_factor')
+    width, height = scale if isinstance(scale, (list, tuple)) else (scale, scale)
+    return Resize((width, height), bool(transform.get('keep_ratio', False)), relative)
 
 
 def _read_pad(transform: dict) -> Pad:

@@ -119,8 +119,9 @@ def use_facts(info: ModelInfo) -> dict[str, str]:
     steps = []
     if info.resize is not None:
         width, height = info.resize.scale
+        unit = 'times their size' if info.resize.relative else 'pixels'
         ratio = 'at most, ratio kept' if info.resize.keep_ratio else 'ratio not kept'
-        steps.append(f'bilinear to {width} x {height} pixels ({ratio})')
+        steps.append(f'bilinear to {width:g} x {height:g} {unit} ({ratio})')
     if info.pad is not None:
         steps.append(
             f'padded right and below: size {info.pad.size}, multiples of {info.pad.divisor}, '

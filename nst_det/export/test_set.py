@@ -1,14 +1,15 @@
-"""The test set of a config or another one: images to verify with, and mAP of detector and graphs."""
+"""The test set of a config or another one: images to verify with, and mAP of graphs."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmdet.registry import DATASETS
+from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
@@ -69,40 +70,48 @@ class TestSet:
         for i in spaced(len(self.dataset), number):
             yield Batch('test images', self.dataset[i]['inputs'].float()[None])
 
-    def evaluate(
-        self, detector: nn.Module, sessions: Mapping[str, Session]
-    ) -> dict[str, dict[str, float]]:
-        """Measure mean average precision of a detector and of its graphs on all images.
+    def evaluate_detector(self, detector: nn.Module) -> dict[str, float]:
+        """Measure the mean average precision of a detector on all images.
 
         Args:
             detector (nn.Module): The detector, in evaluation mode, on the CPU.
-            sessions (Mapping[str, Session]): Graphs by name.
 
         Returns:
-            dict[str, dict[str, float]]: By ``'torch'`` or the name of a graph, the means by key,
-            such as ``'pascal_voc/mAP'``.
+            dict[str, float]: The means by key, such as ``'pascal_voc/mAP'``.
         """
-        evaluators = {name: self._new_evaluator() for name in ('torch', *sessions)}
+
+        def detect(batch: dict) -> DetDataSample:
+            with torch.no_grad():
+                return detector.test_step(batch)[0]
+
+        return self._evaluate(detect)
+
+    def evaluate_graph(self, session: Session) -> dict[str, float]:
+        """Measure the mean average precision of a graph on all images.
+
+        Args:
+            session (Session): The graph.
+
+        Returns:
+            dict[str, float]: The means by key.
+        """
+
+        def detect(batch: dict) -> DetDataSample:
+            (sample,) = batch['data_samples']
+            sample.pred_instances = _instances(session, batch['inputs'][0], sample.metainfo)
+            return sample
+
+        return self._evaluate(detect)
+
+    def _evaluate(self, detect: Callable[[dict], DetDataSample]) -> dict[str, float]:
+        evaluator = Evaluator(deepcopy(self._evaluator))
+        evaluator.dataset_meta = self.dataset.metainfo
         for i in tqdm(range(len(self.dataset)), 'testing', leave=False):
             data = self.dataset[i]
             batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
-            with torch.no_grad():
-                (sample,) = detector.test_step(deepcopy(batch))
-            evaluators['torch'].process(data_samples=[sample], data_batch=batch)
-            for name, session in sessions.items():
-                given = sample.clone()
-                given.pred_instances = _instances(session, data['inputs'], sample.metainfo)
-                evaluators[name].process(data_samples=[given], data_batch=batch)
-        results = {name: one.evaluate(len(self.dataset)) for name, one in evaluators.items()}
-        return {
-            name: {key: float(value) for key, value in values.items() if 'mAP' in key}
-            for name, values in results.items()
-        }
-
-    def _new_evaluator(self) -> Evaluator:
-        evaluator = Evaluator(deepcopy(self._evaluator))
-        evaluator.dataset_meta = self.dataset.metainfo
-        return evaluator
+            evaluator.process(data_samples=[detect(deepcopy(batch))], data_batch=batch)
+        values = evaluator.evaluate(len(self.dataset))
+        return {key: float(value) for key, value in values.items() if 'mAP' in key}
 
 
 def spaced(length: int, number: int) -> list[int]:

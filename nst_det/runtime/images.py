@@ -76,9 +76,12 @@ def scaled_size(width: int, height: int, resize: Resize) -> tuple[int, int]:
     Returns:
         tuple[int, int]: Width and height.
     """
+    wanted = resize.scale
+    if resize.relative:
+        wanted = int(width * wanted[0] + 0.5), int(height * wanted[1] + 0.5)
     if not resize.keep_ratio:
-        return resize.scale
-    longest, shortest = max(resize.scale), min(resize.scale)
+        return int(wanted[0]), int(wanted[1])
+    longest, shortest = max(wanted), min(wanted)
     factor = min(longest / max(height, width), shortest / min(height, width))
     return int(width * factor + 0.5), int(height * factor + 0.5)
 

@@ -15,13 +15,16 @@ class Resize:
     """How an image is scaled before it goes into the graph.
 
     Args:
-        scale (tuple[int, int]): With ``keep_ratio`` the largest long and short side, in either
+        scale (tuple[float, float]): With ``keep_ratio`` the largest long and short side, in either
             order; else the width and the height.
         keep_ratio (bool): Whether the image keeps its ratio.
+        relative (bool): Whether the scale is times the width and the height of the image, in place
+            of pixels. Defaults to False.
     """
 
-    scale: tuple[int, int]
+    scale: tuple[float, float]
     keep_ratio: bool
+    relative: bool = False
 
 
 @dataclass(frozen=True)
