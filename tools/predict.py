@@ -125,8 +125,11 @@ def main(args: argparse.Namespace) -> None:
 def start(args: argparse.Namespace) -> 'tuple[tuple[str, ...], Iterator[ImageDetections]]':
     """Open the model: gives its classes, and the detections as they are found."""
     if is_checkpoint(args):
+        from mmengine.logging import MMLogger
+
         from nst_det.apis.predict import CheckpointModel
 
+        MMLogger.get_current_instance().setLevel('WARNING')
         model = CheckpointModel(args.model, args.config)
         return model.classes, model.detect(args.images)
     from nst_det.runtime.detections import detect

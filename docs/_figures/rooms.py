@@ -38,8 +38,9 @@ ROWS = (
         engine=Room(700, 250, 'hooks and loops of a training', '#0f766e'),
     ),
     dict(
-        cli=Room(170, 230, 'what the tools share', '#b45309'),
-        visualization=Room(610, 240, 'figures of the patterns', '#be185d'),
+        cli=Room(150, 200, 'what the tools share', '#b45309'),
+        visualization=Room(480, 240, 'figures of the patterns', '#be185d'),
+        export=Room(800, 250, 'graphs, verified and described', '#0e7490'),
     ),
     dict(
         compat=Room(120, 200, "today's torch, mmdet 3.3", '#4d7c0f'),
@@ -47,9 +48,10 @@ ROWS = (
         datasets=Room(820, 220, 'VOC, drawn shapes', '#a16207'),
     ),
     dict(
-        config=Room(170, 230, 'reads and checks configs', '#334155'),
-        fileio=Room(490, 230, 'checkpoints, downloads', '#334155'),
-        evaluation=Room(820, 220, 'metrics, results', '#334155'),
+        config=Room(130, 210, 'reads and checks configs', '#334155'),
+        evaluation=Room(370, 190, 'metrics, results', '#334155'),
+        runtime=Room(600, 210, 'detects with exports', '#334155'),
+        fileio=Room(840, 210, 'checkpoints, downloads', '#334155'),
     ),
     dict(
         errors=Room(320, 580, "UserError: a user's mistake in one line", '#334155'),

@@ -10,10 +10,12 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 
 from nst_det.apis.export_student import load_student
+from nst_det.config.literals import read_literals
 from nst_det.config.load import load_config
 from nst_det.config.plain import plain_config
-from nst_det.errors import UserError, one_line
+from nst_det.errors import UserError
 from nst_det.export.info import ANNOTATIONS, LOADERS, test_pipeline
+from nst_det.fileio.checkpoint import reading_once
 from nst_det.fileio.state_dict import find_meta, read_checkpoint
 from nst_det.runtime.detections import ImageDetections
 from nst_det.runtime.images import read_image
@@ -32,9 +34,10 @@ class CheckpointModel:
     """
 
     def __init__(self, checkpoint: str, config: str | None = None) -> None:
-        meta = find_meta(read_checkpoint(checkpoint))
-        plain = plain_config(_config(meta.get('cfg'), checkpoint, config))
-        self._detector, meta = load_student(plain, checkpoint)
+        with reading_once():
+            meta = find_meta(read_checkpoint(checkpoint))
+            plain = plain_config(_config(meta.get('cfg'), checkpoint, config))
+            self._detector, meta = load_student(plain, checkpoint)
         classes = (meta.get('dataset_meta') or {}).get('classes')
         if not classes:
             raise UserError(f'{checkpoint} does not name its classes: export it by export_student')
@@ -80,10 +83,4 @@ def _config(text: object, checkpoint: str, config: str | None) -> Config:
         return load_config(config)
     if not isinstance(text, str):
         raise UserError(f'{checkpoint} holds no config: give it by --config')
-    try:
-        return Config.fromstring(text, '.py')
-    except Exception as error:  # the text may be anything
-        raise UserError(
-            f'the config in {checkpoint} cannot be read ({one_line(error):.200}): give it by '
-            '--config'
-        ) from error
+    return Config(read_literals(text, checkpoint))

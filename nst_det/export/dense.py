@@ -46,6 +46,10 @@ class DensePrediction(nn.Module):
             raise UserError(f'{name} has no nms_pre in its test_cfg: give it one')
         if getattr(getattr(head, 'loss_cls', None), 'custom_cls_channels', False):
             raise UserError(f'{name} has an activation of its own in its loss_cls')
+        if self.cfg.get('min_bbox_size', -1) > 0 and not isinstance(head, RPNHead):
+            raise UserError(
+                f'{name} has a min_bbox_size, in pixels of the image before its scaling'
+            )
         check_nms(self.cfg.get('nms'), name)
 
     def candidates(

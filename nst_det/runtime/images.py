@@ -150,5 +150,7 @@ def padded(image: np.ndarray, pad: Pad) -> np.ndarray:
 def grey(image: np.ndarray) -> np.ndarray:
     """Turn `(H, W, 3)`, BGR, into `(H, W, 1)`, as OpenCV does."""
     blue, green, red = (image[:, :, i].astype(np.int32) for i in range(3))
-    # In integers, with 14 bits after the point.
-    return ((blue * 1868 + green * 9617 + red * 4899 + (1 << 13)) >> 14).astype(np.uint8)[..., None]
+    # In integers, with 15 bits after the point.
+    return ((blue * 3735 + green * 19235 + red * 9798 + (1 << 14)) >> 15).astype(np.uint8)[
+        ..., None
+    ]

@@ -100,6 +100,8 @@ class ModelInfo:
                 values['resize'] = Resize(**values['resize'])
             if values.get('pad'):
                 values['pad']['value'] = tuple(values['pad']['value'])
+                if values['pad']['size']:
+                    values['pad']['size'] = tuple(values['pad']['size'])
                 values['pad'] = Pad(**values['pad'])
             return cls(**values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
