@@ -4,6 +4,7 @@ import argparse
 import os
 import statistics
 import time
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import nst_det_tool
 if TYPE_CHECKING:
     from mmdet.datasets import BaseDetDataset
 
-    from nst_det.experiments import Tested
+    from nst_det.experiments import Tested, ToolCalls
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER, STUDENT, NST = 'teacher', 'student', 'nst_student'
@@ -108,7 +109,24 @@ def main(args: argparse.Namespace) -> None:
     report = work_dir / 'report.html'
     trained = [str(folder) for folder in sorted(work_dir.iterdir()) if folder.is_dir()]
     call('report', *trained, '-o', str(report), '--title', 'The demo: a student taught by NST')
+    config = ROOT / 'configs' / configs[NST]
+    export(call, config, tested[NST].checkpoint, work_dir, [*data, teacher])
     print(f'\nthe complete report, to open in a browser: {report}')
+
+
+def export(
+    call: 'ToolCalls', config: Path, checkpoint: Path, work_dir: Path, changes: list[str]
+) -> None:
+    """Export the last student that was taught by NST, and verify it on the test images."""
+    from nst_det.apis.export_onnx import NEEDED
+
+    if not all(map(find_spec, NEEDED)):
+        print(f'the student is not exported: that needs {" and ".join(NEEDED)}')
+        return
+    files = ['-o', str(work_dir / 'student.pth'), '--onnx', str(work_dir / 'student.onnx')]
+    options = ['--verify', '--repeats', '0', '--cfg-options', *changes]
+    call('export_student', str(config), str(checkpoint), *files, *options)
+    print(f'the student as a graph, with its card: {work_dir / "student.onnx"}')
 
 
 def free_folder(wanted: Path) -> Path:

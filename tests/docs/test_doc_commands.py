@@ -178,9 +178,28 @@ SCENES = {
         Step('tools/test.py student.py student.pth', says='pascal_voc/mAP'),
         Step(
             'python tools/export_student.py CONFIG CHECKPOINT -o student.pth --onnx student.onnx '
-            '--shape 600 1000 --image image.jpg',
-            put={'CONFIG CHECKPOINT': TRAINED, 'student.pth': 'again.pth', '600 1000': '64 80'},
+            '--verify',
+            put={'CONFIG CHECKPOINT': TRAINED, 'student.pth': 'again.pth'},
+            more='--shape 64 80',
             makes='student.onnx',
+        ),
+        Step(
+            'python tools/export_student.py CONFIG CHECKPOINT -o student.pth '
+            '--openvino student_openvino --int8 student_int8.onnx --verify',
+            put={'CONFIG CHECKPOINT': TRAINED, 'student.pth': 'third.pth'},
+            more='--repeats 0 --calibration-images 2',
+            makes='student_openvino/model.xml',
+        ),
+        Step(
+            'nst_det predict MODEL IMAGES -o pictures --json found.json --csv found.csv',
+            put={'MODEL IMAGES': 'student.onnx image.jpg'},
+            makes='found.json',
+        ),
+        Step(
+            'python -m benchmarks.deployed CONFIG CHECKPOINT --shape 320 320',
+            put={'CONFIG CHECKPOINT': TRAINED, '320 320': '64 64'},
+            more='--repeats 2 --no-compile --batch-sizes 1',
+            says='OpenVINO',
         ),
     ],
     'the demo by hand': [
@@ -392,11 +411,14 @@ SCENES = {
             makes='installed/nst_det/__init__.py',
         ),
         Step('python -c "import nst_det; nst_det.show_versions()"', says='mmdet'),
-        Step(
-            "pip install 'nst_det[onnx]'",
-            put={'nst_det[onnx]': '.[onnx]'},
-            more='--no-build-isolation --dry-run',
-            says='Would install',
+        *(
+            Step(
+                f"pip install 'nst_det[{extra}]'",
+                put={f'nst_det[{extra}]': f'.[{extra}]'},
+                more='--no-build-isolation --dry-run',
+                says='Would install',
+            )
+            for extra in ('onnx', 'onnx,openvino', 'runtime')
         ),
         Step(
             "pip install 'nst_det[lite]'",

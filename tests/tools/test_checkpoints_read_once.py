@@ -70,7 +70,7 @@ def test_testing_reads_the_checkpoint_once(tool, write, tiny_distiller, student,
 
 def test_exporting_reads_student_and_teacher_once(tool, write, tiny_distiller, student, reads):
     pytest.importorskip('onnxruntime')
-    options = ['--onnx', 'a.onnx', '--shape', 64, 64, '--repeats', 1, '-o', 'out.pth']
+    options = ['--onnx', 'a.onnx', '--shape', 64, 64, '--repeats', 2, '-o', 'out.pth']
     status, _, err = tool('export_student', write(tiny_distiller()), student, *options)
     assert status == 0, err
     assert names(reads) == {'student.pth': 1, 'teacher.pth': 1}

@@ -1,10 +1,15 @@
 """The tool that exports a student, as a user starts it."""
 
+import copy
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from distinct_detections import make_detections_distinct
 from mmdet.registry import MODELS
+
+from nst_det.apis import export_onnx
 
 
 @pytest.fixture
@@ -17,7 +22,7 @@ def trained(tiny_distiller, write, tmp_path):
 
 
 def test_it_writes_the_two_files_and_says_what_student_and_teacher_cost(tool, trained):
-    options = ['--fuse', '--shape', 64, 64, '--repeats', 1, '-o', 'out/student.pth']
+    options = ['--fuse', '--shape', 64, 64, '--repeats', 2, '-o', 'out/student.pth']
     status, out, err = tool('export_student', *trained, *options)
     assert status == 0, err
     assert '69 of 69 batch norms fused' in out
@@ -36,6 +41,10 @@ def test_it_writes_the_two_files_and_says_what_student_and_teacher_cost(tool, tr
         (['--onnx', 'student.pth'], 'expected the name of a .onnx file'),
         (['--shape', '0', '64'], '--shape is [0, 64]'),
         (['--repeats', '-1'], '--repeats is -1'),
+        (['--repeats', '1'], '--repeats is 1'),
+        (['--verify'], '--verify compares a graph with the student'),
+        (['--onnx', 'a.onnx', '--verify', 'gone'], '--verify names gone'),
+        (['--int8', 'a.onnx', '--calibration-images', '0'], '--calibration-images is 0'),
         (['--cfg-options', 'modle.x=1'], "did you mean 'model'"),
     ],
 )
@@ -63,3 +72,64 @@ def test_a_second_time_is_refused(tool, trained):
     assert status == 2
     assert 'student.pth exists already' in err
     assert Path('student.pth').read_bytes() == first
+
+
+@pytest.fixture
+def distinct(tiny_distiller, write, tmp_path):
+    """A config and a checkpoint of a student whose scores differ clearly."""
+    cfg = tiny_distiller()
+    torch.manual_seed(5)
+    student = MODELS.build(cfg.model.student)
+    make_detections_distinct(student)
+    student.roi_head.bbox_head.fc_cls.weight.data *= 0.2  # where scores are 1.0, they are equal
+    torch.save(dict(state_dict=student.state_dict(), meta=dict(seed=7)), tmp_path / 'distinct.pth')
+    return write(cfg), tmp_path / 'distinct.pth'
+
+
+def test_graphs_are_verified_on_the_test_set_and_get_a_card(tool, distinct):
+    options = ['--onnx', 'out/model.onnx', '--int8', 'out/int8.onnx', '--calibration-images', 2]
+    more = ['--verify', '--repeats', 2, '--shape', 64, 64, '--license', 'CC-BY-4.0']
+    status, out, err = tool('export_student', *distinct, *options, *more)
+    assert status == 0, err
+    for kind in ('test images', 'an empty grey image', 'noise, a batch of 2'):
+        (line,) = [line for line in out.splitlines() if kind in line]
+        assert 'equal' in line
+    card = Path('out/model.md').read_text()
+    for text in ('CC-BY-4.0', '| seed | 7 |', 'NSTLoss at backbone.inception_4b', 'λ = 50.0',
+                 'Verified against torch: equal', '| ONNX Runtime | 0.', '| classes | circle',
+                 'SHA-256', 'VOCDevkitDataset', 'teacher.pth, SHA-256'):  # fmt: skip
+        assert text in card, text
+    maps = re.search(r'\| torch \| ([\d.]+) \|\n\| ONNX Runtime \| ([\d.]+) \|', card)
+    assert float(maps[1]) == pytest.approx(float(maps[2]), abs=1e-4)
+    assert 'ONNX Runtime, INT8' in Path('out/int8.md').read_text()
+    assert len(Path('out/int8.onnx').read_bytes()) < len(Path('out/model.onnx').read_bytes())
+
+
+def test_a_graph_that_differs_is_not_written_and_the_exit_status_is_2(tool, distinct, monkeypatch):
+    record = export_onnx.record_graph
+
+    def wrong(detector):
+        changed = copy.deepcopy(detector)
+        changed.roi_head.bbox_head.fc_cls.bias.data += torch.linspace(0, 0.1, 5)
+        return record(changed)
+
+    monkeypatch.setattr(export_onnx, 'record_graph', wrong)
+    status, out, err = tool('export_student', *distinct, '--onnx', 'model.onnx', '--repeats', 0)
+    assert status == 2
+    assert 'differs' in out
+    assert 'detects something else than the student' in err
+    assert not Path('model.onnx').exists()
+    assert not Path('model.md').exists()
+
+
+def test_an_image_or_a_devkit_can_be_given_to_verify_on(tool, distinct, shapes):
+    image = min((shapes / 'VOC2007' / 'JPEGImages').glob('*.jpg'))
+    options = ['--onnx', 'a.onnx', '--verify', image, '--repeats', 0]
+    status, out, err = tool('export_student', *distinct, *options)
+    assert status == 0, err
+    assert 'given images' in out
+    assert 'mAP was not measured' in Path('a.md').read_text()
+    options = ['-o', 'b.pth', '--onnx', 'b.onnx', '--verify', shapes, '--repeats', 0]
+    status, out, err = tool('export_student', *distinct, *options)
+    assert status == 0, err
+    assert 'ONNX Runtime: pascal_voc/mAP' in out
