@@ -67,6 +67,8 @@ def parse_args() -> argparse.Namespace:
         trust(args.trust_pickled_checkpoint)
         if args.config is not None:
             find_config(args.config)
+    elif not Path(args.model).exists():
+        raise UserError(f'there is no model {Path(args.model).absolute()}')
     elif args.config is not None:
         raise UserError(f'--config is for checkpoints, and {args.model} is an exported model')
     for file in (args.out, args.json, args.csv):

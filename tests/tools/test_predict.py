@@ -56,12 +56,13 @@ def test_the_checkpoint_and_the_onnx_file_detect_the_same(exported, shapes, tool
         options = ['--json', f'{model}.json', '--csv', f'{model}.csv', '--score-thr', 0.05]
         status, _, err = tool('predict', exported / model, *images(shapes), *options)
         assert status == 0, err
-    found = detections('student.pth.json')
+    found, given = (np.array(detections(f'student.{end}.json')) for end in ('pth', 'onnx'))
     assert len(found) > 3
-    assert len(detections('student.onnx.json')) == len(found)
-    for one, other in zip(found, detections('student.onnx.json'), strict=True):
-        assert one[:2] == other[:2]
-        assert np.abs(np.subtract(one[2:], other[2:])).max() <= 0.02
+    # Where scores are nearly equal, the order may differ, and which one is the last that is kept.
+    distances = np.abs(found[:, None] - given).max(2)
+    assert len(given) == len(found)
+    assert (distances.min(0) < 0.02).mean() > 0.95
+    assert (distances.min(1) < 0.02).mean() > 0.95
     assert Path('student.onnx.csv').read_text().count('\n') == len(found) + 1
 
 
