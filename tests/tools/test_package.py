@@ -12,6 +12,9 @@ import pytest
 from locations import CONFIGS, DEMO, ROOT
 
 import nst_det
+from nst_det.apis.build import build_detector
+from nst_det.apis.export_onnx import make_onnx
+from nst_det.datasets import SHAPE_CLASSES
 
 # The command `nst_det train`, in a process that prints afterwards what it ran on.
 TRAIN = """
@@ -122,6 +125,27 @@ def test_a_bare_environment_gets_all_that_is_needed_by_pip(wheel, shapes, tmp_pa
     environment = Environment(tmp_path)
     environment.install('--only-binary', ':all:', f'{wheel}[mmdet,report]')
     check_installation(environment, shapes)
+
+
+@pytest.mark.slow
+def test_a_bare_environment_detects_with_an_exported_model_without_torch(
+    wheel, tiny_configs, shapes, tmp_path
+):
+    detector = build_detector(tiny_configs(tmp_path, 'student'))
+    model = make_onnx(detector, tiny_configs(tmp_path, 'student'), SHAPE_CLASSES)
+    environment = Environment(tmp_path)
+    (environment.folder / 'model.onnx').write_bytes(model.content)
+    environment.install('--only-binary', ':all:', f'{wheel}[runtime]')
+    image = min((shapes / 'VOC2007' / 'JPEGImages').glob('*.jpg'))
+    options = ['--json', 'found.json', '-o', 'pictures', '--score-thr', '0']
+    assert str(image) in environment('nst_det', 'predict', 'model.onnx', image, *options)
+    assert (environment.folder / 'found.json').is_file()
+    script = 'import time, sys; before = time.perf_counter(); import nst_det; '
+    script += 'from nst_det.runtime import detections, output, session; '
+    script += 'print(time.perf_counter() - before, "torch" in sys.modules)'
+    seconds, with_torch = environment('python', '-c', script).split()
+    assert float(seconds) < 0.5
+    assert with_torch == 'False'
 
 
 def test_every_config_and_tool_of_the_checkout_is_in_the_wheel(installed):
