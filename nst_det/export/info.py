@@ -163,6 +163,6 @@ def smallest_multiple(graph: DetectorGraph) -> int:
         try:
             graph(torch.zeros(1, graph.channels, *shape))
             return multiple
-        except RuntimeError:
+        except (RuntimeError, ValueError):  # ours for timm's networks is a ValueError
             continue
     raise UserError('it takes no image: tried sides that are multiples of 1, 32, 64 and 128')
