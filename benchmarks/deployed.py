@@ -61,8 +61,8 @@ def main() -> None:
     ways = {'torch': student}
     if not args.no_compile:
         ways['torch.compile'] = compiled(student)
-    rows = [['', *(f'batch {size}, ms' for size in args.batch_sizes)]]
-    rows += [[name] for name in (*ways, *sessions)]
+    print(f'{args.shape[0]} x {args.shape[1]} pixels, {args.threads} threads, median (quartiles)')
+    print(f'{platform.machine()}, torch {torch.__version__}', flush=True)
     for size in args.batch_sizes:
         generator = torch.Generator().manual_seed(0)
         images = 255 * torch.rand(size, model.info.channels, *args.shape, generator=generator)
@@ -70,11 +70,10 @@ def main() -> None:
         array = images.numpy()
         functions.update({name: partial(way.run, array) for name, way in sessions.items()})
         found = measure_latency(functions, args.repeats)
-        for row, latency in zip(rows[1:], found.values()):
-            row.append(f'{latency.text()}, {latency.median / found["torch"].median:.2f} ×')
-    print(f'{args.shape[0]} x {args.shape[1]} pixels, {args.threads} threads, median (quartiles)')
-    print(f'{platform.machine()}, torch {torch.__version__}')
-    print(GithubFlavoredMarkdownTable(rows).table)
+        rows = [['', f'batch of {size}, ms', 'of torch']]
+        for name, latency in found.items():
+            rows.append([name, latency.text(), f'{latency.median / found["torch"].median:.2f}'])
+        print(GithubFlavoredMarkdownTable(rows).table, flush=True)
     if args.accuracy:
         test_set = TestSet(plain)
         print('torch', test_set.evaluate_detector(student))

@@ -12,11 +12,14 @@ from doc_blocks import PAGES, Block, blocks
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
+from nst_det.apis.build import build_detector
+from nst_det.apis.export_onnx import make_onnx
 from nst_det.apis.export_student import StudentFiles, write_student
 from nst_det.config.detector import is_distiller
 from nst_det.config.load import load_config
 from nst_det.config.options import check_hooks
 from nst_det.config.plain import plain_config
+from nst_det.datasets import SHAPE_CLASSES
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 
 SNIPPETS = [b for page in PAGES for b in blocks(page) if b.language in ('python', 'py')]
@@ -78,6 +81,10 @@ def users_folder(tiny_config, shapes, tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize('snippet', SNIPPETS, ids=str)
 def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
     around = template(snippet)
+    if 'student.onnx' in snippet.text:
+        cfg = load_config('student.py')
+        model = make_onnx(build_detector(cfg), cfg, SHAPE_CLASSES)
+        Path('student.onnx').write_bytes(model.content)
     if around is None:
         check_printed(snippet.text)
         return
