@@ -19,7 +19,7 @@ from tqdm import tqdm
 from nst_det.errors import UserError, one_line
 from nst_det.export.info import test_dataset
 from nst_det.export.verify import Batch
-from nst_det.fileio.find import find_devkit_years
+from nst_det.fileio.find import find_devkits
 from nst_det.runtime.detections import ImageDetections, detections_in
 from nst_det.runtime.session import Session
 
@@ -164,13 +164,13 @@ def _instances(session: Session, inputs: Tensor, info: Mapping[str, Any]) -> Ins
 def _of_source(source: Path, dataset: ConfigDict, evaluator: Any) -> tuple[ConfigDict, Any]:
     """Put another set in the place of the test set of a config."""
     if source.is_dir():
-        years = find_devkit_years(source)
+        devkits = find_devkits(source)
         if 'data_root' not in dataset or 'Coco' in str(dataset.get('type')):
             raise UserError(
                 f'{source} is a VOC devkit, and the test set of the config is a '
                 f'{dataset.get("type")}: give a COCO JSON'
             )
-        dataset.data_root = f'{years[0].parent}/'
+        dataset.data_root = f'{devkits[0].root.parent}/'
         return dataset, evaluator
     if source.suffix != '.json' or not source.is_file():
         raise UserError(f'there is no data set {source.absolute()}: expected a devkit or a .json')
