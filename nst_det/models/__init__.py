@@ -8,6 +8,7 @@ from .losses import (
     KDLoss,
     Kernel,
     LinearKernel,
+    MLPConnector,
     NSTLoss,
     PolynomialKernel,
 )
@@ -23,6 +24,7 @@ __all__ = [
     'KDLoss',
     'Kernel',
     'LinearKernel',
+    'MLPConnector',
     'NSTDistiller',
     'NSTLoss',
     'PolynomialKernel',

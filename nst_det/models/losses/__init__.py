@@ -1,6 +1,6 @@
 from .at_loss import ATLoss, attention_distance, attention_pattern
 from .base import FeatureLoss, LogitLoss, TransferLoss, loss_classes
-from .connectors import Connector, ConvConnector
+from .connectors import Connector, ConvConnector, MLPConnector
 from .fitnet_loss import FitNetLoss
 from .kd_loss import KDLoss, kd_divergence
 from .mmd.kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
@@ -19,6 +19,7 @@ __all__ = [
     'Kernel',
     'LinearKernel',
     'LogitLoss',
+    'MLPConnector',
     'NSTLoss',
     'PolynomialKernel',
     'TransferLoss',

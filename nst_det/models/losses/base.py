@@ -124,7 +124,7 @@ class FeatureLoss(TransferLoss):
         with torch.autocast(student.device.type, enabled=False):
             student, teacher = match_features(student, teacher, mask)
             if self.connector is not None:
-                student = self.connector(student, teacher.shape[1])
+                student = self.connector(student, teacher.shape[1], mask)
                 if mask is not None:  # a bias changes the zeros outside the mask
                     student = student.masked_fill(~mask, 0)
             distance = self.distance(student, teacher, mask)

@@ -6,7 +6,15 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from nst_det.errors import UserError
-from nst_det.models.losses import ATLoss, Connector, ConvConnector, FitNetLoss, NSTLoss, nst_mmd2
+from nst_det.models.losses import (
+    ATLoss,
+    Connector,
+    ConvConnector,
+    FitNetLoss,
+    MLPConnector,
+    NSTLoss,
+    nst_mmd2,
+)
 
 LOSSES = [NSTLoss, ATLoss, FitNetLoss]
 
@@ -50,6 +58,67 @@ def test_given_channels_are_connected_at_once():
     assert ConvConnector().needs_channels
     connector = ConvConnector(student_channels=2, teacher_channels=4)
     assert not connector.needs_channels and connector.layer.out_channels == 4
+
+
+def test_a_norm_gives_each_channel_mean_0_and_variance_1_over_the_positions_that_count():
+    connector = ConvConnector(norm=True)
+    connector.connect(3, 5)
+    student, _ = feature_maps()
+    noisy = student.clone()
+    noisy[:, :, 3:], noisy[..., 4:] = 1e3, -1e3
+    for found, rows in [
+        (connector(student, 5), lambda converted: converted.movedim(1, -1).flatten(0, 2)),
+        (
+            connector(noisy, 5, mask_of(3, 4)),
+            lambda c: c[:, :, :3, :4].movedim(1, -1).flatten(0, 2),
+        ),
+    ]:
+        counted = rows(found)
+        torch.testing.assert_close(counted.mean(0), torch.zeros(5), rtol=0, atol=1e-5)
+        torch.testing.assert_close(counted.var(0, False), torch.ones(5), rtol=1e-3, atol=0)
+    expected = connector(student[:, :, :3, :4], 5)
+    found = connector(noisy, 5, mask_of(3, 4))
+    torch.testing.assert_close(found[:, :, :3, :4], expected)
+    assert not found[:, :, 3:].any() and not found[..., 4:].any()
+
+
+def test_a_norm_convolves_between_equal_channels_too_and_keeps_its_statistics():
+    connector = ConvConnector(norm=True, student_channels=3, teacher_channels=3)
+    assert isinstance(connector.layer, nn.Conv2d)
+    connector(feature_maps()[0], 3)
+    assert connector.state_dict()['norm.running_mean'].any()
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(connector)
+    assert isinstance(converted.norm, nn.SyncBatchNorm)
+
+
+@pytest.mark.parametrize(('hidden', 'expected'), [(None, 5), (7, 7)])
+def test_an_mlp_connector_is_two_matrices_with_a_relu_between_them(hidden, expected):
+    connector = MLPConnector(hidden)
+    connector.connect(3, 5)
+    first, _, second = connector.layer
+    assert first.out_channels == expected
+    student, _ = feature_maps()
+    position = student[1, :, 2, 3]
+    inner = (first.weight[:, :, 0, 0] @ position + first.bias).clamp(min=0)
+    torch.testing.assert_close(
+        connector(student, 5)[1, :, 2, 3], second.weight[:, :, 0, 0] @ inner + second.bias
+    )
+
+
+@pytest.mark.parametrize(
+    'connector', [dict(type='ConvConnector', norm=True), dict(type='MLPConnector')]
+)
+def test_positions_outside_the_mask_count_for_nothing_in_any_connector(connector):
+    loss = FitNetLoss(connector=connector)
+    loss.connect(3, 5)
+    student, teacher = feature_maps()
+    noisy = student.clone()
+    noisy[:, :, 3:], noisy[..., 4:] = float('nan'), float('inf')
+    expected = loss(student[:, :, :3, :4], teacher[:, :, :3, :4])
+    torch.testing.assert_close(loss(noisy, teacher, mask_of(3, 4)), expected)
+    assert all(p.grad is None for p in loss.parameters())
+    loss(noisy, teacher, mask_of(3, 4)).backward()
+    assert all(p.grad.isfinite().all() for p in loss.parameters())
 
 
 @pytest.mark.parametrize('loss_class', LOSSES)
@@ -135,6 +204,7 @@ def test_feature_maps_of_other_channels_than_promised_are_refused():
         (dict(kernel_size=0), 'kernel_size', 'expected a whole number from 1 to 31'),
         (dict(kernel_size=10**400), 'kernel_size', 'expected a whole number from 1 to 31'),
         (dict(always=1), 'always', 'always is 1, expected True or False'),
+        (dict(norm='BN'), 'norm', "norm is 'BN', expected True or False"),
         (dict(student_channels=3), 'student_channels', 'student_channels is given alone: give'),
         (
             dict(student_channels=0, teacher_channels=2),
@@ -158,6 +228,13 @@ def test_a_wrong_option_of_a_connector_is_one_clear_line(options, option, line):
         NSTLoss(connector=dict(type='ConvConnector', **options))
     assert error.value.option == f'connector.{option}'
     assert line in str(error.value)
+
+
+@pytest.mark.parametrize('hidden', [0, 2.5, True])
+def test_a_wrong_number_of_hidden_channels_is_one_clear_line(hidden):
+    with pytest.raises(UserError, match='^[^\n]*or None for the teacher') as error:
+        NSTLoss(connector=dict(type='MLPConnector', hidden_channels=hidden))
+    assert error.value.option == 'connector.hidden_channels'
 
 
 @pytest.mark.parametrize(
