@@ -2,21 +2,31 @@ from .backbones import InceptionBN, TIMMBackbone
 from .distillers import NSTDistiller
 from .losses import (
     ATLoss,
+    CKALoss,
     ConvConnector,
+    CWDLoss,
+    FGDLoss,
     FitNetLoss,
     GaussianKernel,
     KDLoss,
     Kernel,
     LinearKernel,
+    MGDLoss,
     MLPConnector,
     NSTLoss,
+    PKDLoss,
     PolynomialKernel,
+    RKDLoss,
+    SPLoss,
 )
 from .roi_heads import InceptionBNTail
 
 __all__ = [
     'ATLoss',
+    'CKALoss',
+    'CWDLoss',
     'ConvConnector',
+    'FGDLoss',
     'FitNetLoss',
     'GaussianKernel',
     'InceptionBN',
@@ -24,9 +34,13 @@ __all__ = [
     'KDLoss',
     'Kernel',
     'LinearKernel',
+    'MGDLoss',
     'MLPConnector',
     'NSTDistiller',
     'NSTLoss',
+    'PKDLoss',
     'PolynomialKernel',
+    'RKDLoss',
+    'SPLoss',
     'TIMMBackbone',
 ]

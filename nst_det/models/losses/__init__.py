@@ -1,17 +1,27 @@
 from .at_loss import ATLoss, attention_distance, attention_pattern
 from .base import FeatureLoss, LogitLoss, TransferLoss, loss_classes
+from .cka_loss import CKALoss, cka
 from .connectors import Connector, ConvConnector, MLPConnector
+from .cwd_loss import CWDLoss
+from .fgd_loss import FGDLoss
 from .fitnet_loss import FitNetLoss
 from .kd_loss import KDLoss, kd_divergence
+from .mgd_loss import MGDLoss
 from .mmd.kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
 from .mmd.mmd2 import mmd2
 from .mmd.patterns import selectivity_patterns
 from .nst_loss import NSTLoss, nst_mmd2
+from .pkd_loss import PKDLoss
+from .rkd_loss import RKDLoss
+from .sp_loss import SPLoss
 
 __all__ = [
     'ATLoss',
+    'CKALoss',
+    'CWDLoss',
     'Connector',
     'ConvConnector',
+    'FGDLoss',
     'FeatureLoss',
     'FitNetLoss',
     'GaussianKernel',
@@ -19,12 +29,17 @@ __all__ = [
     'Kernel',
     'LinearKernel',
     'LogitLoss',
+    'MGDLoss',
     'MLPConnector',
     'NSTLoss',
+    'PKDLoss',
     'PolynomialKernel',
+    'RKDLoss',
+    'SPLoss',
     'TransferLoss',
     'attention_distance',
     'attention_pattern',
+    'cka',
     'kd_divergence',
     'loss_classes',
     'mmd2',

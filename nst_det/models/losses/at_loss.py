@@ -4,11 +4,11 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from nst_det.config.validators import wrong_value
-from nst_det.errors import nearest
+from nst_det.config.validators import check_choice
 from nst_det.models.losses.base import FeatureLoss
 from nst_det.models.losses.connectors import Connector
 from nst_det.models.losses.match_features import match_features
+from nst_det.models.losses.positions import count_positions
 
 MODES = ('paper', 'code')
 
@@ -67,7 +67,7 @@ def _distance(student: Tensor, teacher: Tensor, mask: Tensor | None, mode: str) 
     squared = (attention_pattern(student) - attention_pattern(teacher)).square()
     total = squared.sum(1)
     if mode == 'code':
-        return total / (squared.shape[1] if mask is None else mask.flatten(1).sum(1))
+        return total / count_positions(student, mask)
     # The gradient of the root is infinite at 0, where there is nothing to learn.
     apart = total > 0
     return torch.where(apart, torch.where(apart, total, torch.ones_like(total)).sqrt(), 0.0)
@@ -111,9 +111,7 @@ class ATLoss(FeatureLoss):
         connector: dict | Connector | None = None,
     ) -> None:
         super().__init__(loss_weight, connector)
-        if mode not in MODES:
-            raise wrong_value('mode', mode, f"'paper' or 'code': {nearest(str(mode), MODES)}")
-        self.mode = mode
+        self.mode = check_choice('mode', mode, MODES)
         self.coefficient = 0.5 if mode == 'paper' else 1.0
 
     def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,6 +1,7 @@
 """The base classes of the losses: what a transfer, a chart or a table can ask of a loss."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from mmdet.registry import MODELS
@@ -80,16 +81,26 @@ class FeatureLoss(TransferLoss):
             compared, such as ``dict(type='ConvConnector')``. It is trained with the student, and
             resumed with its training, but is not in the student's checkpoint. Defaults to None.
 
+    Attributes:
+        pairs_channels (bool): Whether a channel of the student is compared with the same channel of
+            the teacher. Then ``connector`` defaults to ``dict(type='ConvConnector')``, a 1×1
+            convolution if the channel counts differ.
+        needs_boxes (bool): Whether :meth:`distance` takes the ground-truth boxes as well.
+
     Raises:
         UserError: If an option is wrong.
     """
 
     compares = 'features'
+    pairs_channels: bool = False
+    needs_boxes: bool = False
 
     def __init__(
         self, loss_weight: float | str | dict, connector: dict | Connector | None = None
     ) -> None:
         super().__init__(loss_weight)
+        if connector is None and self.pairs_channels:
+            connector = dict(type='ConvConnector')
         self.connector: Connector | None = None
         if connector is not None:
             self.connector = build_part(connector, Connector, 'connector')
@@ -102,7 +113,13 @@ class FeatureLoss(TransferLoss):
         if self.connector is not None:
             self.connector.connect(student_channels, teacher_channels)
 
-    def forward(self, student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        mask: Tensor | None = None,
+        boxes: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """Compute the weighted mean over the images of :meth:`distance`.
 
         It is computed in float32 (float64 for such inputs), also inside autocast.
@@ -111,8 +128,11 @@ class FeatureLoss(TransferLoss):
             student (Tensor): The student's feature map, `(N, C_S, H, W)`.
             teacher (Tensor): The teacher's feature map, `(N, C_T, H', W')`; interpolated to H × W
                 if its size differs.
-            mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool. Defaults to
-                None, all of them.
+            mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool. An image
+                without any adds 0. Defaults to None, all of them.
+            boxes (Sequence[Tensor], optional): The ground-truth boxes of each image, `(G, 4)`:
+                left, top, right and bottom in positions of the feature map, for a loss that needs
+                them. Defaults to None.
 
         Returns:
             Tensor: The loss, a scalar.
@@ -127,10 +147,13 @@ class FeatureLoss(TransferLoss):
                 student = self.connector(student, teacher.shape[1], mask)
                 if mask is not None:  # a bias changes the zeros outside the mask
                     student = student.masked_fill(~mask, 0)
-            distance = self.distance(student, teacher, mask)
+            known = (boxes,) if self.needs_boxes else ()
+            distance = self.distance(student, teacher, mask, *known)
         return self.loss_weight * self.coefficient * distance.mean()
 
-    def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+    def distance(
+        self, student: Tensor, teacher: Tensor, mask: Tensor | None, *boxes: Any
+    ) -> Tensor:
         """Compute what the loss measures, without its weight.
 
         Args:
@@ -139,9 +162,11 @@ class FeatureLoss(TransferLoss):
             teacher (Tensor): The teacher's feature map, `(N, C_T, H, W)`, of the same type; 0
                 outside the mask.
             mask (Tensor, optional): The positions that count, `(N, 1, H, W)`, bool; None for all.
+                An image may have none.
 
         Returns:
-            Tensor: The value of each image, `(N,)`.
+            Tensor: The value of each image, `(N,)`; of a loss that compares images with each other,
+            one value, `(1,)`.
         """
         raise NotImplementedError
 

@@ -1,6 +1,7 @@
 """Connectors: trained modules that bring a student's feature map to the teacher's channels."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -11,6 +12,21 @@ from nst_det.errors import UserError
 
 MAX_CHANNELS = 2**16  # a larger number is a typing error, and its weights would fill the memory
 MAX_KERNEL_SIZE = 31
+
+
+def run_in_own_type(layer: nn.Module, feature_map: Tensor, *others: Any) -> Tensor:
+    """Run a layer in the floating-point type of its weights.
+
+    Args:
+        layer (nn.Module): The layer.
+        feature_map (Tensor): Its first input.
+        *others (Any): Its other inputs.
+
+    Returns:
+        Tensor: The output, in the type of the feature map.
+    """
+    weight = next(layer.parameters(), feature_map)
+    return layer(feature_map.to(weight.dtype), *others).to(feature_map.dtype)
 
 
 class Connector(nn.Module, ABC):
@@ -94,8 +110,7 @@ class Connector(nn.Module, ABC):
             UserError: If the weights were not built for these channel counts.
         """
         layer = self._layer_for(feature_map.shape[1], teacher_channels)
-        weight = next(layer.parameters(), feature_map)
-        converted = layer(feature_map.to(weight.dtype)).to(feature_map.dtype)
+        converted = run_in_own_type(layer, feature_map)
         expected = (len(feature_map), teacher_channels, *feature_map.shape[2:])
         if converted.shape != expected:
             raise UserError(
@@ -180,14 +195,15 @@ class ConvConnector(Connector):
             return converted
         positions = converted.movedim(1, -1)  # (N, H, W, C)
         if mask is None:
-            return self._normalise(positions.flatten(0, 2)).view_as(positions).movedim(-1, 1)
+            return (
+                run_in_own_type(self.norm, positions.flatten(0, 2))
+                .view_as(positions)
+                .movedim(-1, 1)
+            )
         counted = mask.squeeze(1)
         normalised = torch.zeros_like(positions)
-        normalised[counted] = self._normalise(positions[counted])
+        normalised[counted] = run_in_own_type(self.norm, positions[counted])
         return normalised.movedim(-1, 1)
-
-    def _normalise(self, rows: Tensor) -> Tensor:
-        return self.norm(rows.to(self.norm.weight.dtype)).to(rows.dtype)
 
     def extra_repr(self) -> str:
         return f'kernel_size={self.kernel_size}, always={self.always}, norm={self.has_norm}'

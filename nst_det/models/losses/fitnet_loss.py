@@ -5,6 +5,7 @@ from torch import Tensor
 
 from nst_det.models.losses.base import FeatureLoss
 from nst_det.models.losses.connectors import Connector
+from nst_det.models.losses.positions import count_positions
 
 
 @MODELS.register_module()
@@ -31,17 +32,14 @@ class FitNetLoss(FeatureLoss):
     unit = 'mean squared error'
     meaning = 'Lower: the student’s feature map, after the connector, is closer to the teacher’s.'
     coefficient = 0.5
+    pairs_channels = True
 
     def __init__(
         self, loss_weight: float | str | dict = 100.0, connector: dict | Connector | None = None
     ) -> None:
-        super().__init__(
-            loss_weight, dict(type='ConvConnector') if connector is None else connector
-        )
+        super().__init__(loss_weight, connector)
 
     def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the mean squared difference over the channels and the positions that count."""
         total = (student - teacher).square().sum((1, 2, 3))
-        if mask is None:
-            return total / teacher[0].numel()
-        return total / (mask.sum((1, 2, 3)) * teacher.shape[1])
+        return total / (count_positions(teacher, mask) * teacher.shape[1])

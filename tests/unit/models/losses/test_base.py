@@ -10,16 +10,25 @@ from nst_det.errors import UserError
 from nst_det.models.distillers.transfers.build import build_transfers
 from nst_det.models.losses import (
     ATLoss,
+    CKALoss,
+    CWDLoss,
     FeatureLoss,
+    FGDLoss,
     FitNetLoss,
     KDLoss,
     LogitLoss,
+    MGDLoss,
     NSTLoss,
+    PKDLoss,
+    RKDLoss,
+    SPLoss,
     TransferLoss,
     loss_classes,
 )
 
-BUILT_IN = [NSTLoss, ATLoss, FitNetLoss, KDLoss]
+FEATURE_LOSSES = [NSTLoss, ATLoss, FitNetLoss, CWDLoss, PKDLoss, MGDLoss, FGDLoss]
+FEATURE_LOSSES += [CKALoss, SPLoss, RKDLoss]
+BUILT_IN = [*FEATURE_LOSSES, KDLoss]
 
 
 class MeanLoss(FeatureLoss):
@@ -90,11 +99,12 @@ def test_a_loss_tells_what_it_measures(loss_class):
 
 def test_the_measures_of_the_built_in_losses_differ():
     assert len({loss_class.measure for loss_class in BUILT_IN}) == len(BUILT_IN)
-    assert [loss.measure for loss in BUILT_IN] == ['mmd2', 'distance', 'mse', 'kl']
+    assert len({loss_class.method for loss_class in BUILT_IN}) == len(BUILT_IN)
+    assert [loss.measure for loss in BUILT_IN[:3]] == ['mmd2', 'distance', 'mse']
 
 
 def test_a_loss_tells_what_it_compares():
-    assert {loss.compares for loss in (NSTLoss, ATLoss, FitNetLoss, MeanLoss)} == {'features'}
+    assert {loss.compares for loss in (*FEATURE_LOSSES, MeanLoss)} == {'features'}
     assert KDLoss.compares == LogitLoss.compares == 'logits'
 
 
