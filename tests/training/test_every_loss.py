@@ -15,17 +15,21 @@ ALL = [
     dict(layer=LAYER, loss=dict(type='ATLoss', loss_weight=2.0, mode='paper')),
     dict(layer=LAYER, loss=dict(type='FitNetLoss', loss_weight=10.0)),
     dict(loss=dict(type='KDLoss', loss_weight=0.5)),
+    dict(layer=LAYER, loss=dict(type='CWDLoss', temperature=2.0)),
+    dict(layer=LAYER, foreground=dict(margin=8), loss=dict(type='PKDLoss')),
+    dict(layer=LAYER, loss=dict(type='MGDLoss')),
+    dict(layer=LAYER, loss=dict(type='FGDLoss')),
+    dict(layer=LAYER, loss=dict(type='CKALoss')),
+    dict(layer=LAYER, loss=dict(type='SPLoss', loss_weight=10.0)),
 ]
 CONNECTED = [
     ALL[2],
-    dict(layer=LAYER, loss=dict(type='NSTLoss', connector=dict(type='ConvConnector'))),
+    dict(layer=LAYER, loss=dict(type='NSTLoss', connector=dict(type='ConvConnector', norm=True))),
+    dict(layer=LAYER, loss=dict(type='MGDLoss')),
+    dict(layer=LAYER, loss=dict(type='FGDLoss')),
 ]
-NAMES = [
-    'loss_nst_backbone_inception_4b',
-    'loss_at_backbone_inception_4b',
-    'loss_fitnet_backbone_inception_4b',
-    'loss_kd',
-]
+METHODS = ['nst', 'at', 'fitnet', 'cwd', 'pkd', 'mgd', 'fgd', 'cka', 'sp']
+NAMES = ['loss_kd', *(f'loss_{method}_backbone_inception_4b' for method in METHODS)]
 RETINA = dict(
     type='SingleStageDetector',
     data_preprocessor=dict(type='DetDataPreprocessor', mean=[0.0] * 3, std=[255.0] * 3),
@@ -88,7 +92,7 @@ def test_all_losses_train_together_and_the_checkpoint_is_the_plain_students(
     runner = train(wider_teacher(ALL))
     for name in NAMES:
         assert runner.message_hub.get_scalar(f'train/{name}').current() > 0
-    for reading in ('mmd2', 'distance_at', 'mse_fitnet'):
+    for reading in ('mmd2', 'distance_at', 'mse_fitnet', 'channelkl_cwd', 'pearson_pkd'):
         assert runner.message_hub.get_scalar(f'train/{reading}_backbone_inception_4b').current() > 0
     assert runner.message_hub.get_scalar('train/kl_kd').current() > 0
     saved = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=True)['state_dict']
@@ -101,12 +105,14 @@ def test_a_connector_is_trained_and_resumed(wider_teacher):
     begun = {key: one.clone() for key, one in first.model.trained_losses.state_dict().items()}
     first.train()
     trained = first.model.trained_losses.state_dict()
-    assert len(trained) == 4  # a weight and a bias of each connector
+    parts = {key.split('.', 1)[1].rsplit('.', 1)[0] for key in trained}
+    assert {'connector.layer', 'connector.norm', 'generator.2'} <= parts
+    assert {f'relations.{role}.attention' for role in ('student', 'teacher')} <= parts
     second = Runner.from_cfg(wider_teacher(CONNECTED, resume=True))
     second.load_or_resume()
     second.model.trained_losses.follow(second.message_hub)
     for key, value in second.model.trained_losses.state_dict().items():
-        assert not torch.equal(value, begun[key])
+        assert not torch.equal(value, begun[key]), key
         torch.testing.assert_close(value, trained[key], rtol=0, atol=0)
 
 

@@ -17,16 +17,19 @@ from nst_det.models.losses import TransferLoss
 
 @dataclass(frozen=True)
 class Batch:
-    """The shape of the student's batch, and of the images in it.
+    """The shape of the student's batch, of the images in it, and the boxes of their objects.
 
     Args:
         shape (Size): The shape of the batch, `(N, 3, H, W)`.
         image_sizes (list[tuple[int, int]], optional): H and W of each image in pixels; None if no
             image is padded, or padding counts as image.
+        boxes (list[Tensor], optional): The ground-truth boxes of each image, `(G, 4)`, left, top,
+            right and bottom in pixels. Defaults to None: the batch has none.
     """
 
     shape: Size
     image_sizes: list[tuple[int, int]] | None
+    boxes: list[Tensor] | None = None
 
     @classmethod
     def of(cls, images: Tensor, samples: Sequence[DetDataSample], ignore_padding: bool) -> 'Batch':
@@ -38,12 +41,19 @@ class Batch:
             ignore_padding (bool): Whether padding does not count as image.
         """
         sizes = image_sizes(samples, images.shape[2:]) if ignore_padding else None
-        return cls(images.shape, sizes)
+        return cls(images.shape, sizes, _ground_truth_boxes(samples))
 
     @property
     def batch_input_shape(self) -> Size:
         """Size: H and W of the batch in pixels, padding included."""
         return self.shape[2:]
+
+
+def _ground_truth_boxes(samples: Sequence[DetDataSample]) -> list[Tensor] | None:
+    boxes = [sample.get('gt_instances', {}).get('bboxes') for sample in samples]
+    if any(of_image is None for of_image in boxes):
+        return None
+    return [getattr(of_image, 'tensor', of_image) for of_image in boxes]
 
 
 @dataclass(frozen=True)

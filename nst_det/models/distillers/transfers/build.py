@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from nst_det.config.options import build_part, check_keys, within
+from nst_det.config.validators import check_number, wrong_value
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.transfers.base import Transfer
@@ -12,6 +14,7 @@ from nst_det.models.distillers.transfers.logit_transfer import LogitTransfer
 from nst_det.models.losses import TransferLoss
 
 LAYER_KEYS = ('layer', 'student_layer', 'teacher_layer')
+FEATURE_KEYS = (*LAYER_KEYS, 'foreground')
 
 
 def build_transfers(cfgs: Sequence[dict]) -> list[Transfer]:
@@ -19,7 +22,8 @@ def build_transfers(cfgs: Sequence[dict]) -> list[Transfer]:
 
     Args:
         cfgs (Sequence[dict]): Each with ``loss`` and ``layer`` (or ``student_layer`` and
-            ``teacher_layer``); without a layer if the loss compares logits.
+            ``teacher_layer``), and ``foreground`` on request; without these if the loss compares
+            logits.
 
     Raises:
         UserError: If a key is missing, unknown or has a wrong value.
@@ -56,7 +60,7 @@ def _build_transfer(cfg: dict, where: str, names: Sequence[str]) -> Transfer:
     """Build one transfer whose name differs from the given ones."""
     if not isinstance(cfg, dict):
         raise UserError(f'{where} is {cfg!r:.80}, expected a dict(layer=…, loss=…)', where)
-    check_keys(cfg, [*LAYER_KEYS, 'loss'], where)
+    check_keys(cfg, [*FEATURE_KEYS, 'loss'], where)
     if 'loss' not in cfg:
         raise UserError(
             f"{where} has no loss: give one, such as loss=dict(type='NSTLoss')", f'{where}.loss'
@@ -69,11 +73,12 @@ def _build_transfer(cfg: dict, where: str, names: Sequence[str]) -> Transfer:
     student_tap, teacher_tap = (_build_tap(cfg, role, where) for role in ('student', 'teacher'))
     layer = re.sub(r'\W+', '_', student_tap.layer).strip('_')
     name = _unique(f'loss_{loss.method}_{layer}', names)
-    return FeatureTransfer(student_tap, teacher_tap, loss, name)
+    margin = _foreground_margin(cfg.get('foreground', False), f'{where}.foreground')
+    return FeatureTransfer(student_tap, teacher_tap, loss, name, margin)
 
 
 def _refuse_layers(cfg: dict, loss: TransferLoss, where: str) -> None:
-    for key in LAYER_KEYS:
+    for key in FEATURE_KEYS:
         if key in cfg:
             raise UserError(
                 f'{where} has the option {key}, but {type(loss).__name__} compares logits and '
@@ -96,6 +101,16 @@ def _build_tap(cfg: dict, role: str, where: str) -> Tap:
     except UserError as error:
         message = str(error).removeprefix('layer')
         raise UserError(f'{where}.{key}{message}', f'{where}.{key}') from error
+
+
+def _foreground_margin(foreground: Any, option: str) -> float | None:
+    """The margin around the objects in pixels, None if the background counts as well."""
+    if isinstance(foreground, dict):
+        check_keys(foreground, ['margin'], option)
+        return check_number(f'{option}.margin', foreground.get('margin', 0.0), minimum=0)
+    if not isinstance(foreground, bool):
+        raise wrong_value(option, foreground, 'True, False or dict(margin=…) in pixels')
+    return 0.0 if foreground else None
 
 
 def _unique(name: str, taken: Sequence[str]) -> str:

@@ -3,14 +3,21 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
-from nst_det.models.distillers.taps.geometry import align_feature_map, image_mask
+from nst_det.errors import UserError
+from nst_det.models.distillers.taps.geometry import (
+    align_feature_map,
+    compute_strides,
+    image_mask,
+)
 from nst_det.models.distillers.taps.recorder import pick_by_stride, record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.losses import TransferLoss
+from nst_det.models.losses.positions import boxes_to_positions
 
 
 class FeatureTransfer(Transfer):
@@ -22,12 +29,22 @@ class FeatureTransfer(Transfer):
         loss (TransferLoss): A loss that compares features: takes both feature maps and the mask of
             the positions that count, gives a scalar.
         name (str): The key of the loss in the loss dict.
+        foreground_margin (float, optional): Only positions inside a ground-truth box count, or at
+            most this many pixels beside one. Defaults to None: all positions count.
     """
 
-    def __init__(self, student_tap: Tap, teacher_tap: Tap, loss: TransferLoss, name: str) -> None:
+    def __init__(
+        self,
+        student_tap: Tap,
+        teacher_tap: Tap,
+        loss: TransferLoss,
+        name: str,
+        foreground_margin: float | None = None,
+    ) -> None:
         super().__init__(loss, name, student_tap.layer)
         self.student_tap = student_tap
         self.teacher_tap = teacher_tap
+        self.foreground_margin = foreground_margin
 
     def check_student(self, detector: nn.Module) -> None:
         self.student_tap = pick_by_stride(detector, self.student_tap, 'student')
@@ -51,7 +68,11 @@ class FeatureTransfer(Transfer):
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
-        return self.loss(*self.pair(student_tensors[0], batch, teacher_output))
+        student_map, teacher_map, mask = self.pair(student_tensors[0], batch, teacher_output)
+        if not getattr(self.loss, 'needs_boxes', False):
+            return self.loss(student_map, teacher_map, mask)
+        boxes = self._boxes(batch, student_map.shape[2:])
+        return self.loss(student_map, teacher_map, mask, boxes)
 
     def pair(
         self, student_tensor: Tensor, batch: Batch, teacher_output: TeacherOutput
@@ -65,8 +86,11 @@ class FeatureTransfer(Transfer):
 
         Returns:
             tuple[Tensor, Tensor, Tensor or None]: The student's feature map `(N, C_S, H, W)`, the
-            teacher's feature map `(N, C_T, H, W)`, and the mask of the positions inside the images,
-            `(N, 1, H, W)`, or None if all are.
+            teacher's feature map `(N, C_T, H, W)`, and the mask of the positions that count,
+            `(N, 1, H, W)`, or None if all do.
+
+        Raises:
+            UserError: If objects alone are to count, and the batch has no ground-truth boxes.
         """
         student_map = self.student_tap.as_map(student_tensor, batch.shape, 'student')
         teacher_map = align_feature_map(
@@ -77,4 +101,35 @@ class FeatureTransfer(Transfer):
             batch.image_sizes,
         )
         mask = image_mask(batch.image_sizes, batch.batch_input_shape, student_map)
+        if self.foreground_margin is not None:
+            foreground = self._foreground(batch, student_map)
+            mask = foreground if mask is None else mask & foreground
         return student_map, teacher_map, mask
+
+    def _foreground(self, batch: Batch, feature_map: Tensor) -> Tensor:
+        """The mask of the positions on objects, `(N, 1, H, W)`."""
+        size = feature_map.shape[2:]
+        boxes = self._boxes(batch, size, self.foreground_margin or 0)
+        masks = [boxes_to_positions(of_image, size).any(0) for of_image in boxes]
+        return torch.stack(masks)[:, None].to(feature_map.device)
+
+    def _boxes(self, batch: Batch, size: Sequence[int], margin: float = 0) -> list[Tensor]:
+        """The ground-truth boxes with a margin, in positions of a feature map of a given size."""
+        if batch.boxes is None:
+            raise UserError(
+                f'{self.name} needs the ground-truth boxes of the images, but the batch has none: '
+                "put dict(type='LoadAnnotations', with_bbox=True) into the pipeline"
+            )
+        vertical, horizontal = compute_strides(batch.batch_input_shape, size)
+        return [
+            torch.stack(
+                [
+                    (of_image[:, 0] - margin) / horizontal,
+                    (of_image[:, 1] - margin) / vertical,
+                    (of_image[:, 2] + margin) / horizontal,
+                    (of_image[:, 3] + margin) / vertical,
+                ],
+                dim=1,
+            )
+            for of_image in batch.boxes
+        ]

@@ -34,6 +34,15 @@ def test_names_are_unique_and_contain_the_layer_of_the_student():
     ]
 
 
+@pytest.mark.parametrize(
+    ('foreground', 'margin'),
+    [({}, 0.0), (dict(margin=12), 12), (True, 0.0), (False, None)],
+)
+def test_a_transfer_may_be_for_objects_alone_with_a_margin(foreground, margin):
+    (transfer,) = build_transfers([dict(layer='neck[0]', loss=NST, foreground=foreground)])
+    assert transfer.foreground_margin == margin
+
+
 def test_the_option_of_each_layer_is_named():
     cfgs = [dict(layer='a', loss=NST), dict(student_layer='a', teacher_layer='b'), dict(loss=KD)]
     assert layer_options(cfgs, 'teacher') == [
@@ -55,6 +64,16 @@ def test_the_option_of_each_layer_is_named():
         ([dict(layer='neck', student_layer='neck', loss=NST)], 'transfers[0].student_layer'),
         ([dict(layer='neck', loss=NST), dict(layer='in:neck', loss=NST)], 'transfers[1].layer'),
         ([dict(layer='neck', lossy=NST)], 'transfers[0].lossy'),
+        ([dict(loss=KD, foreground=True)], 'transfers[0].foreground'),
+        ([dict(layer='neck', loss=NST, foreground=8)], 'transfers[0].foreground'),
+        (
+            [dict(layer='neck', loss=NST, foreground=dict(margin=-1))],
+            'transfers[0].foreground.margin',
+        ),
+        (
+            [dict(layer='neck', loss=NST, foreground=dict(pixels=1))],
+            'transfers[0].foreground.pixels',
+        ),
     ],
 )
 def test_a_wrong_option_is_named_in_one_clear_line(cfgs, option):

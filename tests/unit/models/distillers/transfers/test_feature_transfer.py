@@ -49,7 +49,7 @@ class Head(nn.Module):
         return self.conv(levels[1])
 
 
-def distiller(layers, loss='NSTLoss', **options):
+def distiller(layers, loss='NSTLoss', foreground=False, **options):
     """A distiller that reads one layer of both detectors, or one layer of each."""
     taps = dict(layer=layers)
     if isinstance(layers, tuple):
@@ -62,7 +62,7 @@ def distiller(layers, loss='NSTLoss', **options):
             type='NSTDistiller',
             student=dict(detector, channels=4),
             teacher=dict(config=dict(detector, channels=6), checkpoint='random'),
-            transfers=[dict(**taps, loss=dict(type=loss))],
+            transfers=[dict(**taps, loss=dict(type=loss), foreground=foreground)],
             monitor_interval=1,
         )
     )
@@ -131,3 +131,59 @@ def test_the_images_cannot_learn(padded_batch):
     model = distiller('input:first')
     with pytest.raises(UserError, match="no gradient reaches the student's layer 'input:first'"):
         model(**padded_batch(model), mode='loss')
+
+
+# The first level has a stride of 4 pixels. The box of each image is (2, 2, 30, 30), and (2, 2) is
+# the centre of a position.
+@pytest.mark.parametrize(
+    ('margin', 'count'),
+    [(0, 8), (1.9, 8), (2, 8), (4, 9)],
+)
+@pytest.mark.parametrize('loss', LOSSES)
+def test_only_the_positions_on_objects_count(loss, margin, count, padded_batch):
+    model = distiller('relu', loss, dict(margin=margin))
+    data = padded_batch(model)
+    losses = model(**copy.deepcopy(data), mode='loss')
+    (transfer,) = model.transfers
+    with torch.no_grad():
+        student, teacher = (
+            detector.extract_feat(data['inputs'])[0]
+            for detector in (model.student, model.teacher.detector)
+        )
+        found = losses[transfer.name]
+        mask = torch.zeros(2, 1, *student.shape[2:], dtype=torch.bool)
+        mask[:, :, :count, :count] = True
+        mask[1, :, 8:] = False  # the second image is 33 pixels high: its 9th row is padding
+        torch.testing.assert_close(found, transfer.loss(student, teacher, mask))
+        everywhere = transfer.loss(student, teacher, torch.ones_like(mask))
+    assert not torch.isclose(found, everywhere)
+
+
+def test_an_image_without_objects_adds_nothing(padded_batch):
+    model = distiller('relu', foreground=True)
+    data = padded_batch(model)
+    objects = data['data_samples'][1].gt_instances
+    data['data_samples'][1].gt_instances = objects[:0]
+    both = model(**copy.deepcopy(data), mode='loss')['loss_nst_relu']
+    data['data_samples'][0].gt_instances = objects[:0]
+    assert model(**data, mode='loss')['loss_nst_relu'] == 0 < both
+
+
+@pytest.mark.parametrize(('loss', 'foreground'), [('NSTLoss', True), ('FGDLoss', False)])
+def test_a_batch_without_boxes_is_refused_in_one_line(loss, foreground, padded_batch):
+    model = distiller('relu', loss, foreground)
+    data = padded_batch(model)
+    for sample in data['data_samples']:
+        del sample.gt_instances
+    with pytest.raises(UserError, match='^loss_[a-z]*_relu needs the ground-truth boxes[^\n]*$'):
+        model(**data, mode='loss')
+
+
+def test_fgd_gets_the_boxes_in_positions_of_the_feature_map(padded_batch):
+    model = distiller('relu', 'FGDLoss')
+    data = padded_batch(model)
+    (transfer,) = model.transfers
+    received = []
+    transfer.loss.register_forward_pre_hook(lambda module, inputs: received.append(inputs[3]))
+    model(**data, mode='loss')
+    assert [boxes.tolist() for boxes in received[0]] == [[[0.5, 0.5, 7.5, 7.5]]] * 2
