@@ -49,8 +49,10 @@ class NSTDistiller(StudentView):
             path or URL, or ``'random'`` for an untrained teacher); or ``backbone`` for a teacher
             that is no detector. :class:`Teacher` has the other options.
         transfers (list[dict]): Each has ``layer`` (or ``student_layer`` and ``teacher_layer``; see
-            :class:`Tap`; none for ``KDLoss``) and ``loss``. A transfer with weight 0 is left out.
-            Without any other transfer, the training is exactly that of the plain student.
+            :class:`Tap`; none for ``KDLoss``) and ``loss``; ``foreground`` (True, or
+            ``dict(margin=…)`` in pixels) leaves out all but the objects. A transfer with weight 0
+            is left out. Without any other transfer, the training is exactly that of the plain
+            student.
         ignore_padding (bool): Leave the padding of a batch out of the patterns. Defaults to True.
         data_preprocessor (dict, optional): The data preprocessor of the student, if its config has
             none. Defaults to None.
