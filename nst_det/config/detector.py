@@ -1,5 +1,6 @@
 """The detector that a config, a path or a model dict names."""
 
+import copy
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -34,7 +35,7 @@ def detector_config(config: str | dict | Config) -> ConfigDict:
         config (str, dict or Config): A path, ``'mmdet::…'``, a complete config, or a model dict.
 
     Returns:
-        ConfigDict: The model dict. If the model is a distiller, the model dict of its student.
+        ConfigDict: A copy of the model dict. If the model is a distiller, that of its student.
 
     Raises:
         UserError: If there is no detector.
@@ -56,4 +57,4 @@ def detector_config(config: str | dict | Config) -> ConfigDict:
     for owner in reversed(outer):  # a detector without a preprocessor takes the innermost one
         if owner.get('data_preprocessor') is not None:
             model = {'data_preprocessor': owner['data_preprocessor'], **model}
-    return ConfigDict(model)
+    return ConfigDict(copy.deepcopy(model))  # building some detectors changes their config

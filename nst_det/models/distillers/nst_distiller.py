@@ -1,5 +1,6 @@
 """The distiller: a detector, the student, that is trained to imitate a teacher as well."""
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -89,7 +90,7 @@ class NSTDistiller(StudentView):
         # The random numbers of the student must not depend on the losses.
         with torch.random.fork_rng():
             built_transfers = build_transfers(transfers)
-        super().__init__(_build_student(student))
+        super().__init__(_build_student(copy.deepcopy(student)))  # building may change a config
         self.transfers = built_transfers
         self.transfer_cfgs = transfers
         for transfer, option in zip(self.transfers, layer_options(transfers, 'student')):
