@@ -4,10 +4,11 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from mmdet.models.dense_heads import DETRHead
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
-from nst_det.models.distillers.taps.recorder import Recorder
+from nst_det.models.distillers.taps.recorder import Note, Recorder
 
 
 class RoILogits:
@@ -29,6 +30,7 @@ class RoILogits:
     dense = False
 
     def __init__(self, detector: nn.Module, role: str) -> None:
+        self.detector = detector
         self.head = detector.roi_head
         self.where = f"the {role}'s {type(self.head).__name__}"
         forward = getattr(self.head, '_bbox_forward', None)
@@ -80,6 +82,10 @@ class RoILogits:
                 f'expected {self.stages}'
             )
 
+    def record_head_inputs(self, recorder: Recorder, note: Note) -> None:
+        """Note what the heads take: what ``extract_feat`` of the detector returns."""
+        recorder.on_output(self.detector, note, 'extract_feat')
+
     def compute(self, head_inputs: Sequence[Tensor], rois: Sequence[Tensor]) -> list[Tensor]:
         """Compute the logits of given regions.
 
@@ -116,6 +122,7 @@ class DenseLogits:
     dense = True
 
     def __init__(self, detector: nn.Module, role: str) -> None:
+        self.detector = detector
         self.head = getattr(detector, 'bbox_head', None)
         kind = type(self.head if self.head is not None else detector).__name__
         self.where = f"the {role}'s {kind}"
@@ -150,6 +157,10 @@ class DenseLogits:
         if not logits:
             raise UserError(f'KDLoss: {self.where} did not run in a training pass')
 
+    def record_head_inputs(self, recorder: Recorder, note: Note) -> None:
+        """Note what the heads take: what ``extract_feat`` of the detector returns."""
+        recorder.on_output(self.detector, note, 'extract_feat')
+
     def compute(self, head_inputs: Sequence[Tensor]) -> list[Tensor]:
         """Compute the logits of every position.
 
@@ -174,7 +185,94 @@ class DenseLogits:
         return list(levels)
 
 
-def find_logits(detector: nn.Module, role: str) -> RoILogits | DenseLogits:
+class QueryLogits:
+    """The class logits and the boxes of the queries of a detector of the DETR family.
+
+    Args:
+        detector (nn.Module): The detector.
+        role (str): ``'student'`` or ``'teacher'``, for the errors.
+
+    Attributes:
+        dense (bool): False: the logits belong to queries, not to all positions.
+        sigmoid (bool): Whether the loss takes a sigmoid per class, instead of a softmax.
+
+    Raises:
+        UserError: If the detector has no such queries.
+    """
+
+    dense = False
+
+    def __init__(self, detector: nn.Module, role: str) -> None:
+        self.detector = detector
+        self.head = getattr(detector, 'bbox_head', None)
+        self.where = f"the {role}'s {type(detector).__name__}"
+        if not has_queries(detector) or hasattr(self.head, 'aux_loss_for_dense'):
+            raise UserError(
+                f'MatchedQueryLoss finds no queries in {self.where}: it needs DETR, Conditional '
+                'DETR, DAB-DETR, Deformable DETR, DINO or a detector derived from them'
+            )
+        self.sigmoid = bool(self.head.loss_cls.use_sigmoid)
+
+    @contextmanager
+    def record(self) -> Iterator[tuple[list[Tensor], None]]:
+        """Record the predictions of the training pass inside the ``with`` block.
+
+        Yields:
+            tuple[list[Tensor], None]: The logits and the boxes of all decoder layers and queries,
+            `(L, N, Q, K)` and `(L, N, Q, 4)`: see :meth:`last_layer`.
+
+        Raises:
+            UserError: If the head did not run.
+        """
+        predictions: list[Tensor] = []
+        with Recorder() as recorder:
+            recorder.on_output(self.head, lambda call, output: predictions.extend(output[:2]))
+            yield predictions, None
+        if len(predictions) != 2:
+            raise UserError(
+                f'MatchedQueryLoss: the head of {self.where} ran {len(predictions) // 2} times in '
+                'a training pass, expected once'
+            )
+
+    def last_layer(self, predictions: Sequence[Tensor]) -> list[Tensor]:
+        """Pick the last decoder layer, and the queries that are not for denoising.
+
+        Args:
+            predictions (Sequence[Tensor]): What the head returns: `(L, N, Q, K)`, `(L, N, Q, 4)`.
+
+        Returns:
+            list[Tensor]: `(N, Q, K)` and `(N, Q, 4)`.
+        """
+        return [layers[-1][:, -self.detector.num_queries :] for layers in predictions[:2]]
+
+    def record_head_inputs(self, recorder: Recorder, note: Note) -> None:
+        """Note the predictions of the last decoder layer, in place of what the heads take."""
+        recorder.on_output(
+            self.head, lambda call, predictions: note(call, self.last_layer(predictions))
+        )
+
+    def compute(self, head_inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the recorded predictions.
+
+        Args:
+            head_inputs (Sequence[Tensor]): What :meth:`record_head_inputs` noted.
+
+        Returns:
+            list[Tensor]: The logits `(N, Q, K)` and the boxes `(N, Q, 4)`.
+        """
+        return list(head_inputs)
+
+
+def has_queries(detector: nn.Module) -> bool:
+    """Whether a detector is of the DETR family.
+
+    Args:
+        detector (nn.Module): The detector.
+    """
+    return isinstance(getattr(detector, 'bbox_head', None), DETRHead)
+
+
+def find_logits(detector: nn.Module, role: str) -> RoILogits | DenseLogits | QueryLogits:
     """Find the class logits of a detector.
 
     Args:
@@ -184,5 +282,7 @@ def find_logits(detector: nn.Module, role: str) -> RoILogits | DenseLogits:
     Raises:
         UserError: If the detector has none, or in an unknown form.
     """
+    if has_queries(detector):
+        return QueryLogits(detector, role)
     kind = RoILogits if getattr(detector, 'roi_head', None) is not None else DenseLogits
     return kind(detector, role)

@@ -185,6 +185,7 @@ def record(
     role: str,
     stop_early: bool = False,
     head_inputs: list | None = None,
+    record_head_inputs: Callable[[Recorder, Note], None] | None = None,
 ) -> Iterator[list[Tensor | None]]:
     """Record the tapped tensors of the forward pass that runs inside the ``with`` block.
 
@@ -194,8 +195,10 @@ def record(
         role (str): ``'student'`` or ``'teacher'``, for the errors.
         stop_early (bool): Leave the block as soon as everything is recorded. A later call of a
             tapped module is then not noticed. Defaults to False.
-        head_inputs (list, optional): A list to which to append what the detector's ``extract_feat``
-            returns. Defaults to None: it is not recorded.
+        head_inputs (list, optional): A list to which to append what the detector's heads take.
+            Defaults to None: it is not recorded.
+        record_head_inputs (Callable, optional): Registers on a recorder what notes that. Defaults
+            to None; needed with ``head_inputs``.
 
     Yields:
         list[Tensor or None]: One tensor per tap, in their order; None until it is recorded. See
@@ -217,10 +220,8 @@ def record(
         for module, reading in zip(modules, readings):
             register = recorder.on_input if reading.tap.reads_input else recorder.on_output
             register(module, reading.note)
-        if head_inputs is not None:
-            recorder.on_output(
-                detector, lambda call, output: head_inputs.append(output), 'extract_feat'
-            )
+        if head_inputs is not None and record_head_inputs is not None:
+            record_head_inputs(recorder, lambda call, output: head_inputs.append(output))
         yield tensors
     for reading in readings:
         reading.check()

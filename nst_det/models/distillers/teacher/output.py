@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor
 
-from nst_det.models.distillers.taps.logits import DenseLogits, RoILogits
+from nst_det.models.distillers.taps.logits import DenseLogits, QueryLogits, RoILogits
 from nst_det.models.distillers.taps.tap import Tap
 
 
@@ -21,7 +21,7 @@ class TeacherOutput:
             more than the student does.
         head_inputs (Sequence[Tensor], optional): The feature maps that the teacher's heads take,
             recorded only if a transfer needs them. Defaults to None.
-        logits (RoILogits or DenseLogits, optional): Computes the teacher's logits from
+        logits (RoILogits, DenseLogits or QueryLogits, optional): Computes the teacher's logits from
             ``head_inputs``. Defaults to None.
         precision_context (Callable): Gives the ``with`` block in which the logits are computed.
             Defaults to a block that changes nothing.
@@ -32,7 +32,7 @@ class TeacherOutput:
     feature_maps: Mapping[Tap, Tensor]
     batch_input_shape: Size
     head_inputs: Sequence[Tensor] | None = None
-    logits: RoILogits | DenseLogits | None = None
+    logits: RoILogits | DenseLogits | QueryLogits | None = None
     precision_context: Callable[[], AbstractContextManager] = nullcontext
     cached_share: float | None = None
 
@@ -45,7 +45,19 @@ class TeacherOutput:
                 image index and corners. A one-stage teacher takes none.
 
         Returns:
-            list[Tensor]: Per stage `(R, K)`, or per feature map level `(N, A·K, H, W)`.
+            list[Tensor]: Per stage `(R, K)`, or per feature map level `(N, A·K, H, W)`; of queries
+            the logits `(N, Q, K)` and the boxes `(N, Q, 4)`.
         """
         with self.precision_context():
             return self.logits.compute(self.head_inputs, *rois)
+
+    @torch.no_grad()
+    def run_head(self) -> Sequence[Sequence[Tensor]]:
+        """Run the dense head of a one-stage teacher.
+
+        Returns:
+            Sequence[Sequence[Tensor]]: What the head returns: for each kind of prediction one
+            tensor per feature map level.
+        """
+        with self.precision_context():
+            return self.logits.head(self.head_inputs)

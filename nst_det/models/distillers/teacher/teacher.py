@@ -187,7 +187,10 @@ class Teacher:
         self._speed_up_once(inputs, samples)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
         features: list[Sequence[Tensor]] | None = [] if with_logits else None
-        with record(self.detector, taps, 'teacher', counted, features) as tapped:
+        record_head = (
+            find_logits(self.detector, 'teacher').record_head_inputs if with_logits else None
+        )
+        with record(self.detector, taps, 'teacher', counted, features, record_head) as tapped:
             try:
                 self.detector(inputs, samples, mode='tensor')
             except Exception as error:
@@ -269,11 +272,12 @@ class Teacher:
         """Compute every output that was asked for so far; the logits for the complete images."""
         features: list[Sequence[Tensor]] | None = [] if self.uses_head_inputs else None
         taps = list(self.taps.values())
-        with record(self.detector, taps, 'teacher', True, features) as tapped:
+        logits = find_logits(self.detector, 'teacher') if self.uses_head_inputs else None
+        record_head = logits.record_head_inputs if logits else None
+        with record(self.detector, taps, 'teacher', True, features, record_head) as tapped:
             self.detector(inputs, samples, mode='tensor')
         if not features:
             return tapped
-        logits = find_logits(self.detector, 'teacher')
         if not isinstance(logits, RoILogits):
             return [*tapped, *logits.compute(features[0])]
         height, width = inputs.shape[2:]
