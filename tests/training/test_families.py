@@ -248,15 +248,17 @@ def test_a_student_learns_the_sequence_of_a_transformer(config, layer, coco, sha
     distil_and_predict(config, config, coco, shapes, folder, [(layer, layer)])
 
 
-def knowledge_transfer(config: str, coco: Path, images: Path, folder: Path) -> Runner:
-    """Train a detector with KDLoss and an untrained teacher of the same config."""
+def knowledge_transfer(
+    config: str, coco: Path, images: Path, folder: Path, loss: str = 'KDLoss'
+) -> Runner:
+    """Train a detector with a loss of predictions and an untrained teacher of the same config."""
     cfg = small(config, coco, images)
     _without_downloads(cfg.model)
     cfg.model = dict(
         type='NSTDistiller',
         student=cfg.model,
         teacher=dict(config=dict(cfg.model), checkpoint='random'),
-        transfers=[dict(loss=dict(type='KDLoss'))],
+        transfers=[dict(loss=dict(type=loss))],
     )
     cfg.work_dir = str(folder / 'work_dir')
     cfg.experiment_name = cfg.visualizer.name = str(folder.name)
@@ -286,6 +288,35 @@ def knowledge_transfer(config: str, coco: Path, images: Path, folder: Path) -> R
 def test_a_family_learns_the_logits_of_its_own_kind(config, coco, shapes, folder):
     runner = knowledge_transfer(config, coco, shapes, folder)
     losses = runner.message_hub.get_scalar('train/loss_kd').data[0]
+    assert len(losses) == 2
+    assert all(math.isfinite(value) and value > 0 for value in losses)
+
+
+@slow
+@pytest.mark.parametrize(
+    ('loss', 'config'),
+    [
+        ('LDLoss', 'gfl/gfl_r50_fpn_1x_coco.py'),
+        ('CrossKDLoss', 'gfl/gfl_r50_fpn_1x_coco.py'),
+        ('CrossKDLoss', 'retinanet/retinanet_r50_fpn_1x_coco.py'),
+        ('CrossKDLoss', 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'),
+        ('CrossKDLoss', 'atss/atss_r50_fpn_1x_coco.py'),
+        ('MatchedQueryLoss', 'detr/detr_r50_8xb2-150e_coco.py'),
+        ('MatchedQueryLoss', 'conditional_detr/conditional-detr_r50_8xb2-50e_coco.py'),
+        ('MatchedQueryLoss', 'dab_detr/dab-detr_r50_8xb2-50e_coco.py'),
+        ('MatchedQueryLoss', 'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'),
+        ('MatchedQueryLoss', 'dino/dino-4scale_r50_8xb2-12e_coco.py'),
+    ],
+    ids=lambda text: text.split('/')[0],
+)
+def test_a_family_learns_the_predictions_of_its_own_kind(loss, config, coco, shapes, folder):
+    runner = knowledge_transfer(config, coco, shapes, folder, loss)
+    (name,) = [
+        key
+        for key in runner.message_hub.log_scalars
+        if key.startswith('train/loss_') and (key.split('_')[1] in ('ld', 'crosskd', 'query'))
+    ]
+    losses = runner.message_hub.get_scalar(name).data[0]
     assert len(losses) == 2
     assert all(math.isfinite(value) and value > 0 for value in losses)
 

@@ -2,16 +2,19 @@ from .at_loss import ATLoss, attention_distance, attention_pattern
 from .base import FeatureLoss, LogitLoss, TransferLoss, loss_classes
 from .cka_loss import CKALoss, cka
 from .connectors import Connector, ConvConnector, MLPConnector
+from .cross_kd_loss import CrossKDLoss, quality_focal_divergence
 from .cwd_loss import CWDLoss
 from .fgd_loss import FGDLoss
 from .fitnet_loss import FitNetLoss
 from .kd_loss import KDLoss, kd_divergence
+from .ld_loss import LDLoss
 from .mgd_loss import MGDLoss
 from .mmd.kernels import GaussianKernel, Kernel, LinearKernel, PolynomialKernel
 from .mmd.mmd2 import mmd2
 from .mmd.patterns import selectivity_patterns
 from .nst_loss import NSTLoss, nst_mmd2
 from .pkd_loss import PKDLoss
+from .query_loss import MatchedQueryLoss, object_chance
 from .rkd_loss import RKDLoss
 from .sp_loss import SPLoss
 
@@ -21,16 +24,19 @@ __all__ = [
     'CWDLoss',
     'Connector',
     'ConvConnector',
+    'CrossKDLoss',
     'FGDLoss',
     'FeatureLoss',
     'FitNetLoss',
     'GaussianKernel',
     'KDLoss',
     'Kernel',
+    'LDLoss',
     'LinearKernel',
     'LogitLoss',
     'MGDLoss',
     'MLPConnector',
+    'MatchedQueryLoss',
     'NSTLoss',
     'PKDLoss',
     'PolynomialKernel',
@@ -44,5 +50,7 @@ __all__ = [
     'loss_classes',
     'mmd2',
     'nst_mmd2',
+    'object_chance',
+    'quality_focal_divergence',
     'selectivity_patterns',
 ]

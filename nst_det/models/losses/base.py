@@ -19,7 +19,9 @@ class TransferLoss(nn.Module):
     To write your own loss, derive a class from :class:`FeatureLoss` or :class:`LogitLoss`.
 
     Attributes:
-        compares (str): ``'features'``: two feature maps. ``'logits'``: the logits of two heads.
+        compares (str): ``'features'``: two feature maps. ``'logits'``: the class logits of two
+            heads. ``'distributions'``: the distributions of the edges of boxes. ``'cross-head'``:
+            predictions of the teacher's head. ``'queries'``: the predictions of queries.
         method (str): The short name of the method. The key of the loss is ``loss_<method>_…``.
         measure (str): The log key of the value without its weight is ``<measure>_…``.
         title (str): The title of a chart of that value.
@@ -38,7 +40,7 @@ class TransferLoss(nn.Module):
         UserError: If the weight is none of these.
     """
 
-    compares: Literal['features', 'logits']
+    compares: Literal['features', 'logits', 'distributions', 'cross-head', 'queries']
     method: str
     measure: str
     title: str = 'Distance to the teacher'

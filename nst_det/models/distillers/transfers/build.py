@@ -9,11 +9,20 @@ from nst_det.config.validators import check_number, wrong_value
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.transfers.base import Transfer
+from nst_det.models.distillers.transfers.cross_head_transfer import CrossHeadTransfer
+from nst_det.models.distillers.transfers.distribution_transfer import DistributionTransfer
 from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
 from nst_det.models.distillers.transfers.logit_transfer import LogitTransfer
+from nst_det.models.distillers.transfers.query_transfer import QueryTransfer
 from nst_det.models.losses import TransferLoss
 
 LAYER_KEYS = ('layer', 'student_layer', 'teacher_layer')
+PREDICTIONS: dict[str, Any] = dict(
+    logits=LogitTransfer,
+    distributions=DistributionTransfer,
+    queries=QueryTransfer,
+    **{'cross-head': CrossHeadTransfer},
+)
 FEATURE_KEYS = (*LAYER_KEYS, 'foreground')
 
 
@@ -67,9 +76,9 @@ def _build_transfer(cfg: dict, where: str, names: Sequence[str]) -> Transfer:
         )
     with within(where):
         loss = build_part(cfg['loss'], TransferLoss, 'loss')
-    if loss.compares == 'logits':
+    if loss.compares != 'features':
         _refuse_layers(cfg, loss, where)
-        return LogitTransfer(loss, _unique(f'loss_{loss.method}', names))
+        return PREDICTIONS[loss.compares](loss, _unique(f'loss_{loss.method}', names))
     student_tap, teacher_tap = (_build_tap(cfg, role, where) for role in ('student', 'teacher'))
     layer = re.sub(r'\W+', '_', student_tap.layer).strip('_')
     name = _unique(f'loss_{loss.method}_{layer}', names)
@@ -81,8 +90,8 @@ def _refuse_layers(cfg: dict, loss: TransferLoss, where: str) -> None:
     for key in FEATURE_KEYS:
         if key in cfg:
             raise UserError(
-                f'{where} has the option {key}, but {type(loss).__name__} compares logits and '
-                'reads no layer: leave the option out',
+                f'{where} has the option {key}, but {type(loss).__name__} compares predictions '
+                'and reads no layer: leave the option out',
                 f'{where}.{key}',
             )
 

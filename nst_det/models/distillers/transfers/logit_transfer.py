@@ -8,11 +8,12 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
-from nst_det.models.distillers.taps.geometry import compute_strides, image_mask
-from nst_det.models.distillers.taps.logits import find_logits
+from nst_det.models.distillers.taps.geometry import image_mask
+from nst_det.models.distillers.taps.logits import find_logits, has_queries
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.losses import TransferLoss
+from nst_det.models.distillers.transfers.dense_levels import cut_level, level_rows
+from nst_det.models.losses import TransferLoss, object_chance
 
 LOGITS = 'logits'
 
@@ -33,10 +34,18 @@ class LogitTransfer(Transfer):
         super().__init__(loss, name, LOGITS)
 
     def check_student(self, detector: nn.Module) -> None:
-        find_logits(detector, 'student')
+        self._check(detector, 'student')
 
     def check_teacher(self, detector: nn.Module) -> None:
-        find_logits(detector, 'teacher')
+        self._check(detector, 'teacher')
+
+    def _check(self, detector: nn.Module, role: str) -> None:
+        if has_queries(detector):
+            raise UserError(
+                f"KDLoss finds no class logits of regions or positions in the {role}'s "
+                f'{type(detector).__name__}, which classifies queries: choose MatchedQueryLoss'
+            )
+        find_logits(detector, role)
 
     @property
     def needs_logits(self) -> bool:
@@ -93,9 +102,10 @@ class LogitTransfer(Transfer):
         rows = []
         for student, teacher in zip(student_logits, teacher_output.compute_logits(), strict=True):
             _check_classes(student.shape[1], teacher.shape[1])
-            teacher = _cut(teacher, teacher_output.batch_input_shape, student, batch)
+            shape = teacher_output.batch_input_shape
+            teacher = cut_level(teacher, shape, student, batch, 'KDLoss')
             mask = image_mask(batch.image_sizes, batch.batch_input_shape, student)
-            rows.append([_as_rows(logits, classes, mask) for logits in (student, teacher)])
+            rows.append([level_rows(logits, classes, mask) for logits in (student, teacher)])
         student, teacher = (torch.cat(levels) for levels in zip(*rows))
         return self.loss(student, teacher, sigmoid, expected_objects(teacher, sigmoid))
 
@@ -113,36 +123,9 @@ def expected_objects(logits: Tensor, sigmoid: bool) -> Tensor:
         processes, so that the mean of their losses is the loss of the whole batch.
     """
     logits = logits.float()
-    chance = logits.amax(1).sigmoid() if sigmoid else 1 - logits.softmax(1)[:, -1]
-    objects = chance.sum()
+    objects = object_chance(logits, sigmoid).sum()
     all_reduce(objects)
     return objects.clamp(min=1) / get_world_size()
-
-
-def _cut(
-    teacher: Tensor, teacher_batch_input_shape: Sequence[int], student: Tensor, batch: Batch
-) -> Tensor:
-    """Cut off the positions of a level that the student does not have."""
-    size, teacher_size = student.shape[2:], teacher.shape[2:]
-    strides = compute_strides(batch.batch_input_shape, size)
-    if (
-        strides != compute_strides(teacher_batch_input_shape, teacher_size)
-        or teacher_size[0] < size[0]
-        or teacher_size[1] < size[1]
-    ):
-        raise UserError(
-            f'KDLoss: the student classifies {tuple(size)} positions, the teacher '
-            f'{tuple(teacher_size)} of the same images: both need the same strides'
-        )
-    return teacher[:, :, : size[0], : size[1]]
-
-
-def _as_rows(logits: Tensor, classes: int, mask: Tensor | None) -> Tensor:
-    """Reshape a level `(N, A·K, H, W)` to rows `(R, K)`, only those inside the images."""
-    rows = logits.unflatten(1, (-1, classes)).permute(0, 1, 3, 4, 2)
-    if mask is None:
-        return rows.reshape(-1, classes)
-    return rows[mask.expand(rows.shape[:4])]
 
 
 def _check_classes(student: int, teacher: int) -> None:

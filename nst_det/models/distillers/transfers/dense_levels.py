@@ -1,0 +1,62 @@
+"""The predictions of dense heads, level by level: the same positions of student and teacher."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from nst_det.errors import UserError
+from nst_det.models.distillers.taps.geometry import compute_strides
+from nst_det.models.distillers.transfers.base import Batch
+
+
+def cut_level(
+    teacher: Tensor,
+    teacher_batch_input_shape: Sequence[int],
+    student: Tensor,
+    batch: Batch,
+    loss: str,
+) -> Tensor:
+    """Cut off the positions of a level that the student does not have.
+
+    Args:
+        teacher (Tensor): The teacher's predictions of a level, `(N, A·K, H', W')`.
+        teacher_batch_input_shape (Sequence[int]): H and W of the teacher's batch in pixels.
+        student (Tensor): The student's predictions of that level, `(N, …, H, W)`.
+        batch (Batch): The student's batch.
+        loss (str): The name of the loss, for the error.
+
+    Returns:
+        Tensor: `(N, A·K, H, W)`.
+
+    Raises:
+        UserError: If the strides differ.
+    """
+    size, teacher_size = student.shape[2:], teacher.shape[2:]
+    strides = compute_strides(batch.batch_input_shape, size)
+    if (
+        strides != compute_strides(teacher_batch_input_shape, teacher_size)
+        or teacher_size[0] < size[0]
+        or teacher_size[1] < size[1]
+    ):
+        raise UserError(
+            f'{loss}: the student classifies {tuple(size)} positions, the teacher '
+            f'{tuple(teacher_size)} of the same images: both need the same strides'
+        )
+    return teacher[:, :, : size[0], : size[1]]
+
+
+def level_rows(predictions: Tensor, channels: int, mask: Tensor | None) -> Tensor:
+    """Reshape the predictions of a level to rows, only those inside the images.
+
+    Args:
+        predictions (Tensor): `(N, A·K, H, W)`.
+        channels (int): K.
+        mask (Tensor, optional): The positions inside the images, `(N, 1, H, W)`; None for all.
+
+    Returns:
+        Tensor: `(R, K)`, image by image, anchor by anchor, then the positions row by row.
+    """
+    rows = predictions.unflatten(1, (-1, channels)).permute(0, 1, 3, 4, 2)
+    if mask is None:
+        return rows.reshape(-1, channels)
+    return rows[mask.expand(rows.shape[:4])]
