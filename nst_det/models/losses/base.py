@@ -12,6 +12,8 @@ from nst_det.models.losses.auto_weight import read_weight
 from nst_det.models.losses.connectors import Connector
 from nst_det.models.losses.match_features import match_features
 
+Compared = Literal['features', 'logits', 'distributions', 'cross-head', 'queries']
+
 
 class TransferLoss(nn.Module):
     """A loss that makes a student more like its teacher.
@@ -40,7 +42,7 @@ class TransferLoss(nn.Module):
         UserError: If the weight is none of these.
     """
 
-    compares: Literal['features', 'logits', 'distributions', 'cross-head', 'queries']
+    compares: Compared
     method: str
     measure: str
     title: str = 'Distance to the teacher'
@@ -174,14 +176,15 @@ class FeatureLoss(TransferLoss):
 
 
 class LogitLoss(TransferLoss):
-    """A loss between the logits of the student and those of the teacher.
+    """A loss between the logits of the student and those of the teacher, or other predictions.
 
     To write your own loss, derive a class from this one, set ``method`` and ``measure``, implement
     ``forward(student, teacher, sigmoid, regions=None)`` as :meth:`KDLoss.forward` does, and
-    register the class in ``mmdet.registry.MODELS``.
+    register the class in ``mmdet.registry.MODELS``. Set ``compares`` for other predictions than
+    class logits.
     """
 
-    compares = 'logits'
+    compares: Compared = 'logits'
     target_ratio = 1.0
 
 

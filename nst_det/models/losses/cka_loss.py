@@ -88,7 +88,7 @@ class CKALoss(FeatureLoss):
     large values counts more in CKA. The channel counts may differ; no connector is needed.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 1.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 1.0.
         connector (dict or Connector, optional): Converts the student's feature map first. Defaults
             to None.
 
@@ -102,7 +102,9 @@ class CKALoss(FeatureLoss):
     unit = '1 − CKA'
     meaning = 'Lower: positions that are alike to the teacher are alike to the student.'
 
-    def __init__(self, loss_weight: float = 1.0, connector: dict | Connector | None = None) -> None:
+    def __init__(
+        self, loss_weight: float | str | dict = 1.0, connector: dict | Connector | None = None
+    ) -> None:
         super().__init__(loss_weight, connector)
 
     def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:

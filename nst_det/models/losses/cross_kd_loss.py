@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss
 
 from nst_det.config.validators import check_integer, check_number
-from nst_det.models.losses.base import TransferLoss
+from nst_det.models.losses.base import LogitLoss
 from nst_det.models.losses.kd_loss import kd_divergence
 
 
@@ -31,7 +31,7 @@ def quality_focal_divergence(student: Tensor, teacher: Tensor, beta: float = 1.0
 
 
 @MODELS.register_module()
-class CrossKDLoss(TransferLoss):
+class CrossKDLoss(LogitLoss):
     r"""Cross-head distillation, `CrossKD: Cross-Head Knowledge Distillation for Object Detection
     <https://arxiv.org/abs/2306.11369>`_ (Wang et al. 2024, section 3).
 
@@ -48,7 +48,7 @@ class CrossKDLoss(TransferLoss):
     with distributions of the edges (GFL) the mean of their KL divergences.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 1.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 1.0.
         box_weight (float): λ_b, at least 0. Defaults to 1.0; the authors take 4.0 for GFL.
         stage (int): The number of convolutions of the student's head, in each branch, before its
             features go to the teacher's head. At least 1. Defaults to 3 (of 4).
@@ -67,7 +67,7 @@ class CrossKDLoss(TransferLoss):
 
     def __init__(
         self,
-        loss_weight: float = 1.0,
+        loss_weight: float | str | dict = 1.0,
         box_weight: float = 1.0,
         stage: int = 3,
         beta: float = 1.0,

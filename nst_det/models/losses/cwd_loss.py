@@ -22,7 +22,8 @@ class CWDLoss(FeatureLoss):
     compute the same, apart from the padding.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 10.0, mmrazor's value for feature maps.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 10.0,
+            mmrazor's value for feature maps.
         temperature (float): τ, greater than 0. Defaults to 1.0.
         connector (dict or Connector, optional): Converts the student's feature map first. Defaults
             to ``dict(type='ConvConnector')``, a 1×1 convolution if the channel counts differ.
@@ -40,7 +41,7 @@ class CWDLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 10.0,
+        loss_weight: float | str | dict = 10.0,
         temperature: float = 1.0,
         connector: dict | Connector | None = None,
     ) -> None:

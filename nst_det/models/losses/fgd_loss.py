@@ -73,7 +73,8 @@ class FGDLoss(FeatureLoss):
     λ_G = 5e-7.
 
     Args:
-        loss_weight (float): λ, a factor of all terms, at least 0. Defaults to 1.0.
+        loss_weight (float, str or dict): λ, a factor of all terms, at least 0, or ``'auto'``.
+            Defaults to 1.0.
         foreground_weight (float): α, at least 0. Defaults to 1e-3.
         background_weight (float): β, at least 0. Defaults to 5e-4.
         attention_weight (float): γ, at least 0. Defaults to 1e-3.
@@ -96,7 +97,7 @@ class FGDLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 1.0,
+        loss_weight: float | str | dict = 1.0,
         foreground_weight: float = 1e-3,
         background_weight: float = 5e-4,
         attention_weight: float = 1e-3,

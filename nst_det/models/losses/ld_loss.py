@@ -4,14 +4,14 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from nst_det.config.validators import check_choice, check_number
-from nst_det.models.losses.base import TransferLoss
+from nst_det.models.losses.base import LogitLoss
 from nst_det.models.losses.kd_loss import kd_divergence
 
 MODES = ('paper', 'code')
 
 
 @MODELS.register_module()
-class LDLoss(TransferLoss):
+class LDLoss(LogitLoss):
     r"""Localization distillation, `Localization Distillation for Dense Object Detection
     <https://arxiv.org/abs/2102.12252>`_ (Zheng et al. 2022, section 3), for GFL and its relatives.
 
@@ -26,7 +26,8 @@ class LDLoss(TransferLoss):
     divide by the sum of the weights: ``mode='code'``.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 0.25, the authors' value.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 0.25, the
+            authors' value.
         temperature (float): τ, greater than 0. Defaults to 10.0.
         mode (str): ``'paper'`` or ``'code'``. Defaults to ``'paper'``.
 
@@ -42,7 +43,7 @@ class LDLoss(TransferLoss):
     meaning = 'Lower: the student is as sure of the edges of a box as the teacher is.'
 
     def __init__(
-        self, loss_weight: float = 0.25, temperature: float = 10.0, mode: str = 'paper'
+        self, loss_weight: float | str | dict = 0.25, temperature: float = 10.0, mode: str = 'paper'
     ) -> None:
         super().__init__(loss_weight)
         self.temperature = check_number('temperature', temperature, above=0)

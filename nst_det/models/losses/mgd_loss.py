@@ -27,8 +27,8 @@ class MGDLoss(FeatureLoss):
     ``MGDLoss`` computes the same, apart from the padding.
 
     Args:
-        loss_weight (float): α, at least 0. Defaults to 2e-5, the paper's value for one-stage
-            detectors; 5e-7 for two-stage detectors.
+        loss_weight (float, str or dict): α, at least 0, or ``'auto'``. Defaults to 2e-5, the
+            paper's value for one-stage detectors; 5e-7 for two-stage detectors.
         mask_ratio (float): The paper's λ, the share of the positions at which M is 0, from 0 to 1.
             Defaults to 0.65, the paper's value for one-stage detectors; 0.45 for two-stage
             detectors.
@@ -48,7 +48,7 @@ class MGDLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 2e-5,
+        loss_weight: float | str | dict = 2e-5,
         mask_ratio: float = 0.65,
         connector: dict | Connector | None = None,
     ) -> None:

@@ -31,8 +31,8 @@ class PKDLoss(FeatureLoss):
     A constant channel has no correlation: it is 0 after the normalisation, and has no gradient.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 6.0, the paper's value for two-stage
-            detectors; 10 for one-stage detectors.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 6.0, the
+            paper's value for two-stage detectors; 10 for one-stage detectors.
         mode (str): ``'paper'`` or ``'code'``. Defaults to ``'paper'``.
         connector (dict or Connector, optional): Converts the student's feature map first. Defaults
             to ``dict(type='ConvConnector')``, a 1×1 convolution if the channel counts differ.
@@ -50,7 +50,7 @@ class PKDLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 6.0,
+        loss_weight: float | str | dict = 6.0,
         mode: str = 'paper',
         connector: dict | Connector | None = None,
     ) -> None:

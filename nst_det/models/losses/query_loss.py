@@ -8,12 +8,12 @@ from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
 from nst_det.config.validators import check_number
-from nst_det.models.losses.base import TransferLoss
+from nst_det.models.losses.base import LogitLoss
 from nst_det.models.losses.kd_loss import kd_divergence
 
 
 @MODELS.register_module()
-class MatchedQueryLoss(TransferLoss):
+class MatchedQueryLoss(LogitLoss):
     r"""Distillation of the predictions of matched queries, for DETR and its relatives, after
     `DETRDistill <https://arxiv.org/abs/2211.10156>`_ (Chang et al. 2023, its Hungarian-matching
     logits distillation).
@@ -29,7 +29,7 @@ class MatchedQueryLoss(TransferLoss):
     layer.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 1.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 1.0.
         temperature (float): τ, greater than 0. Defaults to 1.0.
         l1_weight (float): λ_1, at least 0. Defaults to 5.0, as in DETR's losses.
         giou_weight (float): λ_2, at least 0. Defaults to 2.0, as in DETR's losses.
@@ -47,7 +47,7 @@ class MatchedQueryLoss(TransferLoss):
 
     def __init__(
         self,
-        loss_weight: float = 1.0,
+        loss_weight: float | str | dict = 1.0,
         temperature: float = 1.0,
         l1_weight: float = 5.0,
         giou_weight: float = 2.0,

@@ -33,7 +33,7 @@ class RKDLoss(FeatureLoss):
     The channel counts may differ; no connector is needed.
 
     Args:
-        loss_weight (float): λ, at least 0. Defaults to 1.0.
+        loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 1.0.
         distance_weight (float): λ_D, at least 0. Defaults to 25.0.
         angle_weight (float): λ_A, at least 0. Defaults to 50.0.
         mode (str): ``'paper'`` or ``'code'``. Defaults to ``'code'``.
@@ -52,7 +52,7 @@ class RKDLoss(FeatureLoss):
 
     def __init__(
         self,
-        loss_weight: float = 1.0,
+        loss_weight: float | str | dict = 1.0,
         distance_weight: float = 25.0,
         angle_weight: float = 50.0,
         mode: str = 'code',

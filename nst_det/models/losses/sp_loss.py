@@ -22,8 +22,8 @@ class SPLoss(FeatureLoss):
     The channel counts may differ; no connector is needed.
 
     Args:
-        loss_weight (float): γ, at least 0. Defaults to 3000.0, the paper's value for batches of 128
-            images; smaller batches need smaller weights.
+        loss_weight (float, str or dict): γ, at least 0, or ``'auto'``. Defaults to 3000.0,
+            the paper's value for batches of 128 images; smaller batches need smaller weights.
         connector (dict or Connector, optional): Converts the student's feature map first. Defaults
             to None.
 
@@ -38,7 +38,7 @@ class SPLoss(FeatureLoss):
     meaning = 'Lower: images that are alike to the teacher are alike to the student.'
 
     def __init__(
-        self, loss_weight: float = 3000.0, connector: dict | Connector | None = None
+        self, loss_weight: float | str | dict = 3000.0, connector: dict | Connector | None = None
     ) -> None:
         super().__init__(loss_weight, connector)
 

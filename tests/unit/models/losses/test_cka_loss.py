@@ -100,7 +100,7 @@ def test_cka_and_nst_compare_the_same_matrices_of_positions():
     biased = (unit[0] * unit[1]).sum()  # CKA of Kornblith et al. 2019
     torch.testing.assert_close(1 - biased, (unit[0] - unit[1]).square().sum() / 2)
     # From 20 positions of independent values the biased estimate is far above 0.
-    assert biased > 0.3 and abs(cka(student, teacher)) < 0.1
+    assert biased > 0.3 and abs(cka(student, teacher)) < 0.15
 
 
 def test_a_constant_feature_map_has_no_alignment_and_no_gradient():
