@@ -140,6 +140,7 @@ def align_feature_map(
     target_size: Sequence[int],
     target_batch_input_shape: Sequence[int],
     sizes: Sequence[tuple[int, int]] | None = None,
+    scale: float = 1.0,
 ) -> Tensor:
     """Bring a feature map to the positions of another one, of the same images padded differently.
 
@@ -154,18 +155,24 @@ def align_feature_map(
         target_size (Sequence[int]): H' and W' of the other feature map.
         target_batch_input_shape (Sequence[int]): H and W in pixels of the batch that the other
             feature map comes from.
-        sizes (Sequence[tuple[int, int]], optional): H and W of each image in pixels. Defaults to
-            None: every image fills the other batch.
+        sizes (Sequence[tuple[int, int]], optional): H and W of each image in pixels of the other
+            batch. Defaults to None: every image fills it.
+        scale (float): The size of the images in the batch of the feature map, over their size in
+            the other batch. Defaults to 1.
 
     Returns:
         Tensor: `(N, C, H', W')`.
     """
     size = feature_map.shape[2:]
-    strides = compute_strides(batch_input_shape, size)
+    # In pixels of the other batch, as all that follows.
+    strides = tuple(stride / scale for stride in compute_strides(batch_input_shape, size))
     target_strides = compute_strides(target_batch_input_shape, target_size)
     if strides == target_strides and size[0] >= target_size[0] and size[1] >= target_size[1]:
         return feature_map[:, :, : target_size[0], : target_size[1]]
-    height, width = map(min, target_batch_input_shape, batch_input_shape)
+    height, width = (
+        min(target, side / scale)
+        for target, side in zip(target_batch_input_shape, batch_input_shape)
+    )
     counts = _count_positions(sizes or [(height, width)] * len(feature_map), strides, size)
     rows, columns = (
         _sample_points(target_size[axis], target_strides[axis], size[axis], strides[axis], count)
@@ -202,7 +209,7 @@ def _sample_points(
 
 
 def _count_positions(
-    sizes: Sequence[tuple[int, int]], strides: Sequence[float], shape: Sequence[int]
+    sizes: Sequence[tuple[float, float]], strides: Sequence[float], shape: Sequence[int]
 ) -> list[list[int]]:
     """Count the rows, and the columns, of a feature map whose centre lies inside each image."""
     return [

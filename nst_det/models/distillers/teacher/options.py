@@ -16,6 +16,8 @@ from nst_det.models.distillers.teacher.bare_backbone import brings_weights, teac
 from nst_det.models.distillers.teacher.precision import PRECISIONS
 from nst_det.models.distillers.teacher.teacher import RANDOM, Teacher
 
+MAX_SCALE = 8  # a larger number is a typing error, and its images would fill the memory
+
 
 def check_teacher(cfg: dict) -> None:
     """Check the ``teacher`` option of a distiller before anything is loaded.
@@ -37,6 +39,7 @@ def check_teacher(cfg: dict) -> None:
     if cfg.get('sha256') is not None:
         with within('teacher.sha256'):
             check_spelling(cfg['sha256'])
+    check_number('teacher.scale', cfg.get('scale', 1), 1 / MAX_SCALE, MAX_SCALE)
     _check_speed(cfg)
 
 

@@ -27,6 +27,7 @@ class TeacherOutput:
             Defaults to a block that changes nothing.
         cached_share (float, optional): The share of the images, 0 to 1, that were read from the
             feature cache. Defaults to None, no cache.
+        scale (float): The size of the teacher's images over that of the student's. Defaults to 1.
     """
 
     feature_maps: Mapping[Tap, Tensor]
@@ -35,6 +36,7 @@ class TeacherOutput:
     logits: RoILogits | DenseLogits | QueryLogits | None = None
     precision_context: Callable[[], AbstractContextManager] = nullcontext
     cached_share: float | None = None
+    scale: float = 1.0
 
     @torch.no_grad()
     def compute_logits(self, *rois: Sequence[Tensor]) -> list[Tensor]:
@@ -42,14 +44,20 @@ class TeacherOutput:
 
         Args:
             *rois (Sequence[Tensor]): For a two-stage teacher the regions of each stage, `(R, 5)`:
-                image index and corners. A one-stage teacher takes none.
+                image index and corners in pixels of the student's images. A one-stage teacher takes
+                none.
 
         Returns:
             list[Tensor]: Per stage `(R, K)`, or per feature map level `(N, A·K, H, W)`; of queries
             the logits `(N, Q, K)` and the boxes `(N, Q, 4)`.
         """
+        rois = tuple([self._scaled(of_stage) for of_stage in stages] for stages in rois)
         with self.precision_context():
             return self.logits.compute(self.head_inputs, *rois)
+
+    def _scaled(self, rois: Tensor) -> Tensor:
+        """The regions in pixels of the teacher's images, `(R, 5)`."""
+        return rois if self.scale == 1 else rois * rois.new_tensor([1] + [self.scale] * 4)
 
     @torch.no_grad()
     def run_head(self) -> Sequence[Sequence[Tensor]]:

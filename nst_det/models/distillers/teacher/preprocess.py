@@ -1,4 +1,4 @@
-"""The student's batch with the teacher's normalisation, channel order and padding."""
+"""The student's batch with the teacher's normalisation, channel order, size and padding."""
 
 import math
 from collections.abc import Sequence
@@ -17,13 +17,15 @@ class TeacherPreprocess:
 
     Both preprocessors apply an affine function to the colours of a pixel, so the step from one to
     the other (teacher ∘ student⁻¹) is an affine function too. If the two preprocessors agree, the
-    student's batch itself is used. A grey image is repeated for a teacher that takes colours.
+    student's batch itself is used. On request the images are resized first (bilinear). A grey image
+    is repeated for a teacher that takes colours.
 
     Args:
         student (BaseDataPreprocessor): The student's data preprocessor.
         teacher (BaseDataPreprocessor): The teacher's data preprocessor.
         channels (int): The number of channels of the student's images. Defaults to 3.
         teacher_channels (int, optional): That of the teacher's images. Defaults to None, the same.
+        scale (float): The size of the teacher's images over that of the student's. Defaults to 1.
 
     Raises:
         UserError: If the teacher takes another number of channels, and the images are not grey.
@@ -35,6 +37,7 @@ class TeacherPreprocess:
         teacher: BaseDataPreprocessor,
         channels: int = 3,
         teacher_channels: int | None = None,
+        scale: float = 1.0,
     ) -> None:
         teacher_channels = teacher_channels or channels
         check_channels(channels, teacher_channels)
@@ -49,7 +52,9 @@ class TeacherPreprocess:
         self.shift = shift - self.matrix @ student_shift
         self.divisor = getattr(teacher, 'pad_size_divisor', 1)
         self.pad_value = float(getattr(teacher, 'pad_value', 0))
-        self.same_padding = self.pad_value == float(getattr(student, 'pad_value', 0))
+        self.student_pad_value = float(getattr(student, 'pad_value', 0))
+        self.same_padding = self.pad_value == self.student_pad_value
+        self.scale = scale
 
     def __call__(
         self, inputs: Tensor, samples: Sequence[DetDataSample]
@@ -65,14 +70,33 @@ class TeacherPreprocess:
             and W' padded to the teacher's divisor, and samples with the matching metainfo and
             without annotations.
         """
+        samples = [DetDataSample(metainfo=sample.metainfo) for sample in samples]
+        if self.scale != 1:
+            inputs = self._resize(inputs, samples)
         inputs = self._pad(self._recolour(inputs, samples))
         shape = tuple(inputs.shape[2:])
-        teacher_samples = []
         for sample in samples:
-            teacher_sample = DetDataSample(metainfo=sample.metainfo)
-            teacher_sample.set_metainfo(dict(batch_input_shape=shape, pad_shape=shape))
-            teacher_samples.append(teacher_sample)
-        return inputs, teacher_samples
+            sample.set_metainfo(dict(batch_input_shape=shape, pad_shape=shape))
+        return inputs, samples
+
+    def _resize(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> Tensor:
+        """Resize each image without the padding beside it, and note its new size in its sample."""
+        size = tuple(round(side * self.scale) for side in inputs.shape[2:])
+        resized = inputs.new_full((*inputs.shape[:2], *size), self.student_pad_value)
+        for image, target, sample in zip(inputs, resized, samples):
+            height, width = sample.metainfo.get('img_shape', inputs.shape[2:])[:2]
+            shape = tuple(max(1, round(side * self.scale)) for side in (height, width))
+            target[:, : shape[0], : shape[1]] = F.interpolate(
+                image[None, :, :height, :width],
+                shape,
+                mode='bilinear',
+                align_corners=False,
+                antialias=self.scale < 1,
+            )[0]
+            factors = sample.metainfo.get('scale_factor', (1.0, 1.0))
+            scale_factor = tuple(factor * self.scale for factor in factors)
+            sample.set_metainfo(dict(img_shape=shape, scale_factor=scale_factor))
+        return resized
 
     def _recolour(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> Tensor:
         """Change the colours of the images, and the value of the padding beside them."""

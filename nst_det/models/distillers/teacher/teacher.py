@@ -62,6 +62,9 @@ class Teacher:
             :class:`BareBackbone`. Defaults to None.
         data_preprocessor (dict, optional): The config of the data preprocessor of ``backbone``.
             Defaults to None, that of the backbone's weights if it tells.
+        scale (float): The size of the teacher's images over that of the student's: 1.5 enlarges
+            each side by half. The feature maps are brought to the positions of the student's.
+            Defaults to 1.0.
 
     Raises:
         UserError: If the config or the checkpoint is missing or does not fit.
@@ -80,6 +83,7 @@ class Teacher:
         backbone: dict | None = None,
         data_preprocessor: dict | None = None,
         prefix: str | None = None,
+        scale: float = 1.0,
     ) -> None:
         model = teacher_model(
             dict(config=config, backbone=backbone, data_preprocessor=data_preprocessor)
@@ -99,6 +103,7 @@ class Teacher:
         self.fuse = fuse
         self.channels_last = channels_last
         self.precision = precision
+        self.scale = scale
         self.preprocess: dict[BaseDataPreprocessor, TeacherPreprocess] = {}
         self.counted: set[str] = set()  # layers whose runs in one forward pass are counted
         self.taps: dict[str, Tap] = {}  # every tap that was asked for, by its layer
@@ -148,6 +153,7 @@ class Teacher:
             logits=find_logits(self.detector, 'teacher') if with_logits else None,
             precision_context=partial(self._precision_context, device),
             cached_share=cached_share,
+            scale=self.scale,
         )
 
     def prepare(self, taps: Sequence[Tap], with_logits: bool) -> None:
@@ -173,6 +179,7 @@ class Teacher:
                 self.detector.data_preprocessor,
                 channels=images.shape[1],
                 teacher_channels=image_channels(self.detector),
+                scale=self.scale,
             )
         return self.preprocess[preprocessor]
 

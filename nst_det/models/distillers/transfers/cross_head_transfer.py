@@ -95,13 +95,13 @@ class CrossHeadTransfer(Transfer):
             )
         with teacher_output.precision_context():
             cross_levels = self._run_rest(head, features)
-        shape = teacher_output.batch_input_shape
         own: list[tuple[Tensor, Tensor]] = []
         cross: list[tuple[Tensor, Tensor]] = []
         for i in range(levels):
             logits, boxes = cross_levels[0][i], cross_levels[1][i]
             own_logits, own_boxes = (
-                cut_level(own_levels[kind][i], shape, logits, batch, loss) for kind in (0, 1)
+                cut_level(own_levels[kind][i], teacher_output, logits, batch, loss)
+                for kind in (0, 1)
             )
             mask = image_mask(batch.image_sizes, batch.batch_input_shape, logits)
             for rows, predictions in ((cross, (logits, boxes)), (own, (own_logits, own_boxes))):

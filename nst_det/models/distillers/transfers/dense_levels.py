@@ -1,17 +1,16 @@
 """The predictions of dense heads, level by level: the same positions of student and teacher."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.geometry import compute_strides
+from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch
 
 
 def cut_level(
     teacher: Tensor,
-    teacher_batch_input_shape: Sequence[int],
+    teacher_output: TeacherOutput,
     student: Tensor,
     batch: Batch,
     loss: str,
@@ -20,7 +19,7 @@ def cut_level(
 
     Args:
         teacher (Tensor): The teacher's predictions of a level, `(N, A·K, H', W')`.
-        teacher_batch_input_shape (Sequence[int]): H and W of the teacher's batch in pixels.
+        teacher_output (TeacherOutput): The teacher's output for this batch.
         student (Tensor): The student's predictions of that level, `(N, …, H, W)`.
         batch (Batch): The student's batch.
         loss (str): The name of the loss, for the error.
@@ -33,14 +32,18 @@ def cut_level(
     """
     size, teacher_size = student.shape[2:], teacher.shape[2:]
     strides = compute_strides(batch.batch_input_shape, size)
+    teacher_strides = compute_strides(teacher_output.batch_input_shape, teacher_size)
     if (
-        strides != compute_strides(teacher_batch_input_shape, teacher_size)
+        strides != tuple(stride / teacher_output.scale for stride in teacher_strides)
         or teacher_size[0] < size[0]
         or teacher_size[1] < size[1]
     ):
+        advice = ''
+        if teacher_output.scale != 1:
+            advice = f' (teacher.scale is {teacher_output.scale}: leave it out)'
         raise UserError(
             f'{loss}: the student classifies {tuple(size)} positions, the teacher '
-            f'{tuple(teacher_size)} of the same images: both need the same strides'
+            f'{tuple(teacher_size)} of the same images: both need the same strides{advice}'
         )
     return teacher[:, :, : size[0], : size[1]]
 

@@ -93,7 +93,6 @@ class DistributionTransfer(Transfer):
         teacher_output: TeacherOutput,
     ) -> Tensor:
         loss = type(self.loss).__name__
-        shape = teacher_output.batch_input_shape
         rows: list[list[Tensor]] = []
         levels = zip(
             student_tensors,
@@ -108,7 +107,7 @@ class DistributionTransfer(Transfer):
                     f'{loss}: the student predicts {student.shape[1] // 4} places for an edge, the '
                     f'teacher {teacher.shape[1] // 4}: both need the same reg_max'
                 )
-            teacher = cut_level(teacher, shape, student, batch, loss)
+            teacher = cut_level(teacher, teacher_output, student, batch, loss)
             classes = logits.shape[1]
             labels = labels.reshape(-1)
             on_object = (labels >= 0) & (labels < classes)

@@ -99,6 +99,7 @@ class FeatureTransfer(Transfer):
             student_map.shape[2:],
             batch.batch_input_shape,
             batch.image_sizes,
+            teacher_output.scale,
         )
         mask = image_mask(batch.image_sizes, batch.batch_input_shape, student_map)
         if self.foreground_margin is not None:

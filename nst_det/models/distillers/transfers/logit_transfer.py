@@ -102,8 +102,7 @@ class LogitTransfer(Transfer):
         rows = []
         for student, teacher in zip(student_logits, teacher_output.compute_logits(), strict=True):
             _check_classes(student.shape[1], teacher.shape[1])
-            shape = teacher_output.batch_input_shape
-            teacher = cut_level(teacher, shape, student, batch, 'KDLoss')
+            teacher = cut_level(teacher, teacher_output, student, batch, 'KDLoss')
             mask = image_mask(batch.image_sizes, batch.batch_input_shape, student)
             rows.append([level_rows(logits, classes, mask) for logits in (student, teacher)])
         student, teacher = (torch.cat(levels) for levels in zip(*rows))

@@ -418,6 +418,8 @@ def test_a_transfer_needs_a_layer_of_student_and_teacher(tiny_distiller):
         (dict(checkpoint='/nowhere/t.pth'), 'checkpoint /nowhere/t.pth does not exist'),
         (dict(config='/nowhere/t.py'), '/nowhere/t.py'),
         (dict(config=dict(depth=50)), 'expected the path of a config'),
+        (dict(scale=0), 'teacher.scale is 0, expected a number from 0.125 to 8'),
+        (dict(scale='1.5'), "teacher.scale is '1.5', expected a number from 0.125 to 8"),
     ],
 )
 def test_a_missing_teacher_is_named_in_one_line(tiny_distiller, teacher, message):

@@ -85,6 +85,29 @@ def test_padding_of_the_teachers_batch_does_not_leak_into_the_aligned_feature_ma
     assert align_feature_map(teacher, (128, 128), (12, 12), (96, 96)).eq(1).all()
 
 
+@pytest.mark.parametrize('scale', [0.5, 1.25, 1.5, 2])
+@pytest.mark.parametrize('stride', [8, 16])
+def test_feature_maps_of_enlarged_images_agree_with_those_of_the_images(scale, stride):
+    shape = 192, 320
+    student = position_map(shape, stride)
+    enlarged = round(shape[0] * scale), round(shape[1] * scale)
+    padded = tuple(-(-side // 64) * 64 for side in enlarged)
+    teacher = position_map(padded, 16) / scale  # in pixels of the student's images
+    aligned = align_feature_map(teacher, padded, student.shape[2:], shape, scale=scale)
+    margin = max(stride, 16 / scale)
+    clear = (student > margin) & (student < torch.tensor(shape).view(2, 1, 1) - margin)
+    clear = clear.all(1, keepdim=True).expand_as(student)
+    torch.testing.assert_close(aligned[clear], student[clear], rtol=1e-5, atol=1e-3)
+    assert clear.sum() > 50
+
+
+def test_padding_beside_an_enlarged_image_does_not_leak_into_the_aligned_feature_map():
+    teacher = torch.full((1, 1, 12, 12), 9.0)
+    teacher[:, :, :9, :6] = 1  # an image of 96 × 64, enlarged to 144 × 96
+    aligned = align_feature_map(teacher, (192, 192), (8, 8), (128, 128), [(96, 64)], 1.5)
+    assert aligned[:, :, :6, :4].eq(1).all()
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
 def test_feature_maps_of_every_type_are_aligned(dtype):
     teacher = torch.rand(1, 2, 4, 4).to(dtype)

@@ -94,3 +94,30 @@ def test_images_of_other_channels_than_the_teachers_are_one_line():
     student, teacher = DetDataPreprocessor(**RGB), DetDataPreprocessor(**GREY)
     with pytest.raises(UserError, match='images have 3 channels, and the teacher takes 1'):
         TeacherPreprocess(student, teacher, 3, 1)
+
+
+@pytest.mark.parametrize('scale', [0.5, 1.5, 2.0])
+@pytest.mark.parametrize('teacher', [BGR, RGB, dict(RGB, pad_value=7)])
+def test_each_image_is_resized_without_its_padding(scale, teacher):
+    student = DetDataPreprocessor(**BGR, pad_size_divisor=16)
+    batch = student(data(), training=True)
+    teacher = DetDataPreprocessor(**teacher, pad_size_divisor=32)
+    inputs, samples = TeacherPreprocess(student, teacher, scale=scale)(
+        batch['inputs'], batch['data_samples']
+    )
+    own = teacher(data(), training=True)['inputs']
+    for image, expected, sample, size in zip(inputs, own, samples, [(40, 52), (33, 50)]):
+        height, width = (round(side * scale) for side in size)
+        assert sample.img_shape == (height, width)
+        assert sample.scale_factor == (scale, scale)
+        resized = torch.nn.functional.interpolate(
+            expected[None, :, : size[0], : size[1]],
+            (height, width),
+            mode='bilinear',
+            antialias=scale < 1,
+        )[0]
+        torch.testing.assert_close(image[:, :height, :width], resized, rtol=1e-5, atol=1e-3)
+        assert image[:, height:].eq(teacher.pad_value).all()
+        assert image[:, :, width:].eq(teacher.pad_value).all()
+    assert all(side % 32 == 0 for side in inputs.shape[2:])
+    assert batch['data_samples'][0].img_shape == (40, 52)

@@ -49,7 +49,7 @@ class Head(nn.Module):
         return self.conv(levels[1])
 
 
-def distiller(layers, loss='NSTLoss', foreground=False, **options):
+def distiller(layers, loss='NSTLoss', foreground=False, scale=1.0, **options):
     """A distiller that reads one layer of both detectors, or one layer of each."""
     taps = dict(layer=layers)
     if isinstance(layers, tuple):
@@ -61,7 +61,7 @@ def distiller(layers, loss='NSTLoss', foreground=False, **options):
         dict(
             type='NSTDistiller',
             student=dict(detector, channels=4),
-            teacher=dict(config=dict(detector, channels=6), checkpoint='random'),
+            teacher=dict(config=dict(detector, channels=6), checkpoint='random', scale=scale),
             transfers=[dict(**taps, loss=dict(type=loss), foreground=foreground)],
             monitor_interval=1,
         )
@@ -187,3 +187,36 @@ def test_fgd_gets_the_boxes_in_positions_of_the_feature_map(padded_batch):
     transfer.loss.register_forward_pre_hook(lambda module, inputs: received.append(inputs[3]))
     model(**data, mode='loss')
     assert [boxes.tolist() for boxes in received[0]] == [[[0.5, 0.5, 7.5, 7.5]]] * 2
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+def test_a_teacher_sees_enlarged_images_and_its_feature_map_comes_back(loss, padded_batch):
+    model = distiller('relu', loss, scale=1.5)
+    data = padded_batch(model)
+    losses = model(**copy.deepcopy(data), mode='loss')
+    (transfer,) = model.transfers
+    images, mask = data['inputs'], torch.zeros(2, 1, 16, 24, dtype=torch.bool)
+    mask[0], mask[1, :, :8, :14] = True, True
+    with torch.no_grad():
+        (student, _) = model.student.extract_feat(images)
+        enlarged = torch.zeros(2, 3, 96, 144)
+        maps = []
+        for i, (height, width) in enumerate([(64, 96), (33, 56)]):
+            size = round(height * 1.5), round(width * 1.5)
+            enlarged[i, :, : size[0], : size[1]] = nn.functional.interpolate(
+                images[i : i + 1, :, :height, :width], size, mode='bilinear'
+            )[0]
+        (teacher, _) = model.teacher.detector.extract_feat(enlarged)
+        assert teacher.shape[2:] == (24, 36)
+        # Each position of the student lies at 1.5 times its place among those of the teacher. Of
+        # the second image, 12 rows and 21 columns of the teacher's lie inside.
+        for i, (height, width) in enumerate([(24, 36), (12, 21)]):
+            inside = teacher[i : i + 1, :, :height, :width]
+            size = (16, 24) if i == 0 else (8, 14)
+            small = nn.functional.interpolate(inside, size, mode='bilinear', align_corners=False)
+            maps.append(nn.functional.pad(small, (0, 24 - size[1], 0, 16 - size[0])))
+        expected = transfer.loss(student, torch.cat(maps), mask)
+    torch.testing.assert_close(losses[transfer.name], expected, rtol=1e-4, atol=0)
+    plain = distiller('relu', loss)
+    other = plain(**data, mode='loss')[transfer.name]
+    assert not torch.isclose(losses[transfer.name], other)

@@ -8,6 +8,8 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
+from nst_det.errors import UserError
+
 CLASSES, TEMPERATURE, WEIGHT = 3, 3.0, 2.0
 COLOURS = dict(type='DetDataPreprocessor', mean=[110.0] * 3, std=[60.0] * 3, pad_size_divisor=16)
 BACKBONE = dict(type='InceptionBN', width=0.1, norm_eval=True)
@@ -79,7 +81,7 @@ def two_stages(cascaded):
     )
 
 
-def distiller(detector):
+def distiller(detector, **teacher):
     """A student and a teacher of one architecture whose logits differ a lot."""
     torch.manual_seed(0)
     detector = ConfigDict(detector, backbone=BACKBONE, data_preprocessor=COLOURS)
@@ -87,7 +89,7 @@ def distiller(detector):
         dict(
             type='NSTDistiller',
             student=detector,
-            teacher=dict(config=copy.deepcopy(detector), checkpoint='random'),
+            teacher=dict(config=copy.deepcopy(detector), checkpoint='random', **teacher),
             transfers=[dict(loss=dict(type='KDLoss', loss_weight=WEIGHT, temperature=TEMPERATURE))],
         )
     )
@@ -174,3 +176,24 @@ def test_only_the_positions_inside_the_images_count_with_all_anchors(padded_batc
     assert objects > 2
     expected = WEIGHT * TEMPERATURE**2 * total / objects
     assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_teacher_of_enlarged_images_classifies_the_enlarged_regions(padded_batch):
+    model = distiller(two_stages(False), scale=2, fuse=False, channels_last=False)
+    regions = {}
+    for name, network in [('student', model.student), ('teacher', model.teacher.detector)]:
+        network.roi_head.bbox_roi_extractor.register_forward_pre_hook(
+            lambda module, args, name=name: regions.update({name: args})
+        )
+    assert model(**padded_batch(model), mode='loss')['loss_kd'] > 0
+    (features,), rois = regions['student'][:2]
+    (teacher_features,), teacher_rois = regions['teacher'][:2]
+    assert teacher_features.shape[2:] == tuple(2 * side for side in features.shape[2:])
+    assert torch.equal(teacher_rois[:, 0], rois[:, 0])
+    assert torch.equal(teacher_rois[:, 1:], 2 * rois[:, 1:])
+
+
+def test_a_dense_head_refuses_a_teacher_of_enlarged_images_in_one_line(padded_batch):
+    model = distiller(one_stage(), scale=1.5)
+    with pytest.raises(UserError, match=r'^KDLoss: [^\n]*teacher\.scale is 1\.5: leave it out\)$'):
+        model(**padded_batch(model), mode='loss')
