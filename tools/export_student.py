@@ -156,17 +156,20 @@ def print_costs(cfg: 'Config', student: 'nn.Module', args: argparse.Namespace) -
 
     from nst_det.apis.build import build_detector
     from nst_det.apis.measure_cost import cost_table, measure_costs
+    from nst_det.config.detector import teacher_options
     from nst_det.fileio.fit import load_strictly
 
     detectors = {'student': student}
-    teacher = cfg.model.get('teacher')
-    if teacher is not None:
-        detectors['teacher'] = build_detector(teacher.config)
-        if Path(teacher.checkpoint).is_file():
-            prefix = teacher.get('prefix')
-            load_strictly(detectors['teacher'], teacher.checkpoint, 'teacher', prefix=prefix)
+    for options in teacher_options(cfg.model):
+        if not options.get('config'):
+            continue  # a bare backbone detects nothing
+        name = f'teacher {options.get("name", "")}'.strip()
+        detectors[name] = build_detector(options['config'])
+        checkpoint = options.get('checkpoint', 'random')
+        if Path(checkpoint).is_file():
+            load_strictly(detectors[name], checkpoint, name, prefix=options.get('prefix'))
         else:
-            print(f'The teacher is measured with random weights: there is no {teacher.checkpoint}')
+            print(f'The {name} is measured with random weights: there is no {checkpoint}')
     device = torch.device(get_device())
     costs = measure_costs(
         {name: detector.to(device) for name, detector in detectors.items()},

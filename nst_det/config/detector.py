@@ -1,6 +1,7 @@
 """The detector that a config, a path or a model dict names."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -58,3 +59,16 @@ def detector_config(config: str | dict | Config) -> ConfigDict:
         if owner.get('data_preprocessor') is not None:
             model = {'data_preprocessor': owner['data_preprocessor'], **model}
     return ConfigDict(copy.deepcopy(model))  # building some detectors changes their config
+
+
+def teacher_options(model: Mapping[str, Any]) -> list[dict]:
+    """List the teachers of a distiller's config, which may have one or several.
+
+    Args:
+        model (Mapping[str, Any]): The model dict.
+
+    Returns:
+        list[dict]: The options of each teacher; empty for a plain detector.
+    """
+    teachers = model.get('teacher') or []
+    return list(teachers) if isinstance(teachers, (list, tuple)) else [teachers]

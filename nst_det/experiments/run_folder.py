@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from nst_det.config.detector import is_distiller
+from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.config.load import load_config
 from nst_det.config.validators import is_number
 from nst_det.errors import UserError
@@ -148,9 +148,10 @@ def assign_roles(runs: Sequence[Run]) -> None:
         runs (Sequence[Run]): The runs.
     """
     teacher_folders = {
-        Path(str(run.cfg.model.get('teacher', {}).get('checkpoint', ''))).parent.name
+        Path(str(teacher.get('checkpoint') or '')).parent.name
         for run in runs
         if run.distilled
+        for teacher in teacher_options(run.cfg.model)
     }
     for run in runs:
         folder_name = run.folder.absolute().name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from nst_det.config.detector import is_distiller
+from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.errors import UserError, nearest
 from nst_det.experiments.protocol import shared_protocol
 from nst_det.experiments.read_rows import config_name
@@ -141,19 +141,18 @@ class TableRun:
         """
         if not is_distiller(cfg.model):
             return
-        teacher = cfg.model.teacher
+        teachers = teacher_options(cfg.model)
         if checkpoint:
+            if len(teachers) > 1:
+                raise UserError(
+                    f'{name} has {len(teachers)} teachers, and --teacher names one: leave the row '
+                    'out, or train its teachers first and leave --teacher out'
+                )
             path = str(Path(self.teacher.cfg.filename).resolve())
-            teacher.update(config=path, checkpoint=checkpoint)
-        if '://' in teacher.checkpoint or teacher.checkpoint == 'random':
-            return
-        file = Path(teacher.checkpoint).expanduser()
-        if not file.is_file():
-            raise UserError(
-                f'{name} needs the checkpoint of its teacher, and there is no file {file}: train '
-                'the teacher, or name its config as --teacher'
-            )
-        cfg.teacher_sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+            teachers[0].update(config=path, checkpoint=checkpoint)
+        hashes = [_file_hash(name, teacher.get('checkpoint')) for teacher in teachers]
+        if any(hashes):
+            cfg.teacher_sha256 = ', '.join(filter(None, hashes))
 
     def _write_table(self) -> ResultsTable:
         table = ResultsTable(
@@ -163,6 +162,19 @@ class TableRun:
         write_atomically(self.work_dir / 'table.csv', table.csv().encode())
         draw_table(table, self.work_dir / 'table.png')
         return table
+
+
+def _file_hash(row: str, checkpoint: str | None) -> str | None:
+    """The SHA-256 of a teacher's checkpoint; None if its weights are in no file here."""
+    if checkpoint is None or '://' in checkpoint or checkpoint == 'random':
+        return None
+    file = Path(checkpoint).expanduser()
+    if not file.is_file():
+        raise UserError(
+            f'{row} needs the checkpoint of its teacher, and there is no file {file}: train '
+            'the teacher, or name its config as --teacher'
+        )
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @contextmanager

@@ -102,10 +102,15 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
     try:
         inputs = distiller.data_preprocessor(pseudo_collate([data]), False)
         images, samples = inputs['inputs'], inputs['data_samples']
-        teacher_taps = [transfer.teacher_tap for transfer in transfers]
-        teacher_output = distiller.open_teacher()(
-            images, samples, distiller.data_preprocessor, teacher_taps
-        )
+        teacher_outputs = {
+            name: distiller.open_teacher(name)(
+                images,
+                samples,
+                distiller.data_preprocessor,
+                [transfer.teacher_tap for transfer in transfers if transfer.teacher == name],
+            )
+            for name in dict.fromkeys(transfer.teacher for transfer in transfers)
+        }
         student_taps = [transfer.student_tap for transfer in transfers]
         with record(distiller.student, student_taps, 'student', stop_early=True) as tensors:
             distiller.student(images, samples, mode='tensor')
@@ -113,7 +118,7 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
         distiller.train(training)
     batch = Batch.of(images, samples, ignore_padding=True)
     return [
-        _make_view(transfer, tensor, batch, teacher_output, samples[0], title)
+        _make_view(transfer, tensor, batch, teacher_outputs[transfer.teacher], samples[0], title)
         for transfer, tensor in zip(transfers, tensors)
     ]
 

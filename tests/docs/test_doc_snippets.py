@@ -53,6 +53,15 @@ CONFIGS = {
         "model = dict(_delete_=True, type='NSTDistiller', student={{{{_base_.model}}}},\n"
         "teacher=dict(config='student.py', checkpoint='random'),\n{})"
     ),
+    ('docs/methods.md', 'teacher=['): (
+        "_base_ = 'student.py'\n"
+        "model = dict(_delete_=True, type='NSTDistiller', student={{{{_base_.model}}}},\n{})"
+    ),
+    ('docs/methods.md', 'teacher=dict('): (
+        "_base_ = 'student.py'\n"
+        "model = dict(_delete_=True, type='NSTDistiller', student={{{{_base_.model}}}},\n{}\n"
+        "transfers=[dict(loss=dict(type='KDLoss'))])"
+    ),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
+from nst_det.config.detector import teacher_options
 from nst_det.experiments.report.curves import mean_throughput, most_memory
 from nst_det.experiments.run_folder import Run
 
@@ -44,7 +45,8 @@ def summarize(run: Run) -> dict[str, str]:
     }
     if run.distilled:
         summary['Transfers'] = '; '.join(map(_transfer, model.get('transfers', [])))
-        summary['Teacher'] = str(model.get('teacher', {}).get('checkpoint', '–'))
+        checkpoints = [teacher.get('checkpoint') or '–' for teacher in teacher_options(model)]
+        summary['Teacher'] = ', '.join(map(str, checkpoints)) or '–'
     return summary
 
 

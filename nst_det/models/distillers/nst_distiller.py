@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from nst_det.models.distillers.gradient_ratio import gradient_ratios
 from nst_det.models.distillers.student_view import StudentView
 from nst_det.models.distillers.taps.recorder import count_channels
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
-from nst_det.models.distillers.teacher.options import check_teacher
+from nst_det.models.distillers.teacher.options import named_teachers
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.teacher.teacher import Teacher
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
@@ -46,9 +46,11 @@ class NSTDistiller(StudentView):
 
     Args:
         student (dict): The config of any mmdet detector.
-        teacher (dict): ``config`` (a path, ``'mmdet::…'`` or a model dict) and ``checkpoint`` (a
-            path or URL, or ``'random'`` for an untrained teacher); or ``backbone`` for a teacher
-            that is no detector. :class:`Teacher` has the other options.
+        teacher (dict or list[dict]): ``config`` (a path, ``'mmdet::…'`` or a model dict) and
+            ``checkpoint`` (a path or URL, or ``'random'`` for an untrained teacher); or
+            ``backbone`` for a teacher that is no detector. :class:`Teacher` has the other options.
+            Several teachers are a list, each with a ``name``, and each transfer says as its
+            ``teacher`` which one it reads.
         transfers (list[dict]): Each has ``layer`` (or ``student_layer`` and ``teacher_layer``; see
             :class:`Tap`; none for ``KDLoss``) and ``loss``; ``foreground`` (True, or
             ``dict(margin=…)`` in pixels) leaves out all but the objects. A transfer with weight 0
@@ -71,7 +73,7 @@ class NSTDistiller(StudentView):
     def __init__(
         self,
         student: dict,
-        teacher: dict,
+        teacher: dict | list[dict],
         transfers: list[dict],
         ignore_padding: bool = True,
         data_preprocessor: dict | None = None,
@@ -81,7 +83,7 @@ class NSTDistiller(StudentView):
         check_typed_dict('student', student)
         if init_cfg is not None:
             raise UserError('init_cfg is not for NSTDistiller: give it to the student', 'init_cfg')
-        check_teacher(teacher)
+        teachers = named_teachers(teacher)
         check_flag('ignore_padding', ignore_padding)
         check_integer('monitor_interval', monitor_interval, minimum=0)
         if data_preprocessor is not None:
@@ -89,7 +91,7 @@ class NSTDistiller(StudentView):
             student = {'data_preprocessor': data_preprocessor, **student}
         # The random numbers of the student must not depend on the losses.
         with torch.random.fork_rng():
-            built_transfers = build_transfers(transfers)
+            built_transfers = build_transfers(transfers, teachers)
         super().__init__(_build_student(copy.deepcopy(student)))  # building may change a config
         self.transfers = built_transfers
         self.transfer_cfgs = transfers
@@ -99,9 +101,9 @@ class NSTDistiller(StudentView):
         self.auto_weights = AutoWeights(self.transfers)
         self.ignore_padding = ignore_padding
         self.monitor_interval = monitor_interval
-        self.teacher_cfg = teacher
+        self.teacher_cfgs = teachers
+        self.teachers: dict[str, Teacher] = {}  # those that are open, by name
         self.starved: set[str] = set()  # transfers at layers without a detection gradient
-        self.__dict__['teacher'] = None  # a student may have a child of that name
         with torch.random.fork_rng():
             self._connect_losses()
 
@@ -112,12 +114,16 @@ class NSTDistiller(StudentView):
             for transfer in self._weighted
             if isinstance(transfer, FeatureTransfer) and transfer.loss.needs_channels
         ]
-        try:
-            teacher = MODELS.build(teacher_model(self.teacher_cfg)) if unconnected else None
-        except UserError as error:  # predicting needs no teacher; training raises the error again
-            print_log(f'The teacher cannot be built yet: {error}', 'current', logging.WARNING)
-            unconnected = []
+        detectors: dict[str, nn.Module] = {}
         for transfer in unconnected:
+            try:
+                if transfer.teacher not in detectors:
+                    model = teacher_model(self.teacher_cfgs[transfer.teacher])
+                    detectors[transfer.teacher] = MODELS.build(model)
+            except UserError as error:  # predicting needs no teacher; training raises it again
+                print_log(f'The teacher cannot be built yet: {error}', 'current', logging.WARNING)
+                break
+            teacher = detectors[transfer.teacher]
             transfer.check_teacher(teacher)
             transfer.loss.connect(
                 count_channels(self.student, transfer.student_tap, 'student'),
@@ -151,7 +157,10 @@ class NSTDistiller(StudentView):
         self.trained_losses.follow(hub)
         self.auto_weights.follow(hub)
         active = self._active
-        teacher_output = self._run_teacher(active, batch_inputs, batch_data_samples)
+        teacher_outputs = {
+            name: self._run_teacher(name, active, batch_inputs, batch_data_samples)
+            for name in dict.fromkeys(transfer.teacher for transfer in active)
+        }
         with ExitStack() as stack:
             outputs = [stack.enter_context(transfer.record(self.student)) for transfer in active]
             student_losses = self.student.loss(batch_inputs, batch_data_samples)
@@ -161,18 +170,20 @@ class NSTDistiller(StudentView):
         losses = {**student_losses, **self._inactive_losses(batch_inputs)}
         for transfer, output, tensors in zip(active, outputs, views):
             _check_reached(transfer, output)
-            value = transfer.compare(tensors, output, batch, teacher_output)
+            value = transfer.compare(tensors, output, batch, teacher_outputs[transfer.teacher])
             losses[transfer.name] = transfer.factor * value
         detection_loss, _ = self.student.parse_losses(student_losses)
         self.auto_weights.measure(active, detection_loss, losses, outputs, views)
         if self.checks_losses:
             describe = partial(
-                _describe_origin, batch_inputs, batch_data_samples, active, outputs, teacher_output
+                _describe_origin, batch_inputs, batch_data_samples, active, outputs, teacher_outputs
             )
             check_finite(losses, iteration, describe)
         logged = self._log_values(iteration, detection_loss, losses, outputs, views)
-        if teacher_output is not None and teacher_output.cached_share is not None:
-            logged['teacher_cached'] = batch_inputs.new_tensor(teacher_output.cached_share)
+        for name, teacher_output in teacher_outputs.items():
+            if teacher_output.cached_share is not None:
+                key = f'teacher_cached_{name}' if name else 'teacher_cached'
+                logged[key] = batch_inputs.new_tensor(teacher_output.cached_share)
         return {**losses, **logged}
 
     @property
@@ -186,17 +197,20 @@ class NSTDistiller(StudentView):
         return [transfer for transfer in self.transfers if transfer.loss.loss_weight]
 
     def _run_teacher(
-        self, active: Sequence[Transfer], batch_inputs: Tensor, batch_data_samples: SampleList
-    ) -> TeacherOutput | None:
-        """Run the teacher on a batch, unless no transfer is active."""
-        if not active:
-            return None
-        return self.open_teacher()(
+        self,
+        name: str,
+        active: Sequence[Transfer],
+        batch_inputs: Tensor,
+        batch_data_samples: SampleList,
+    ) -> TeacherOutput:
+        """Run one teacher on a batch, for those of the active transfers that name it."""
+        readers = [transfer for transfer in active if transfer.teacher == name]
+        return self.open_teacher(name)(
             batch_inputs,
             batch_data_samples,
             self.data_preprocessor,
-            [tap for transfer in active for tap in transfer.teacher_taps],
-            any(transfer.needs_logits for transfer in active),
+            [tap for transfer in readers for tap in transfer.teacher_taps],
+            any(transfer.needs_logits for transfer in readers),
         )
 
     def _inactive_losses(self, batch_inputs: Tensor) -> dict[str, Tensor]:
@@ -265,8 +279,16 @@ class NSTDistiller(StudentView):
                 log_vars.pop(transfer.name, None)
         return loss, log_vars
 
-    def open_teacher(self) -> Teacher:
-        """Build and load the teacher on the first call.
+    @property
+    def teacher(self) -> Teacher | None:
+        """Teacher or None: The first of the teachers if it is open."""
+        return self.teachers.get(next(iter(self.teacher_cfgs)))
+
+    def open_teacher(self, name: str | None = None) -> Teacher:
+        """Build and load a teacher on the first call.
+
+        Args:
+            name (str, optional): Its name. Defaults to None: the first of the teachers.
 
         Returns:
             Teacher: The teacher, on the student's device.
@@ -274,34 +296,39 @@ class NSTDistiller(StudentView):
         Raises:
             UserError: If the teacher's config, its checkpoint or a tapped layer is wrong.
         """
-        if self.teacher is None:
-            teacher = Teacher(**self.teacher_cfg)
+        if name is None:
+            name = next(iter(self.teacher_cfgs))
+        if name not in self.teachers:
+            teacher = Teacher(**self.teacher_cfgs[name])
             options = layer_options(self.transfer_cfgs, 'teacher')
             for transfer, option in zip(self.transfers, options):
-                with within(option):
-                    transfer.check_teacher(teacher.detector)
+                if transfer.teacher == name:
+                    with within(option):
+                        transfer.check_teacher(teacher.detector)
+            readers = [transfer for transfer in self._weighted if transfer.teacher == name]
             teacher.prepare(
-                [tap for transfer in self._weighted for tap in transfer.teacher_taps],
-                any(transfer.needs_logits for transfer in self._weighted),
+                [tap for transfer in readers for tap in transfer.teacher_taps],
+                any(transfer.needs_logits for transfer in readers),
             )
             parameter = next(self.parameters())
             teacher.detector.to(parameter.device)
             kind = parameter.dtype
             teacher.apply(lambda value: value.to(kind) if value.is_floating_point() else value)
-            self.__dict__['teacher'] = teacher
-        return self.__dict__['teacher']
+            self.teachers[name] = teacher
+        return self.teachers[name]
 
     def init_weights(self) -> None:
-        """Initialise the student as its class does, and load the teacher if a transfer needs it."""
+        """Initialise the student as its class does, and load the teachers that a transfer needs."""
         super().init_weights()
-        trained = any(parameter.requires_grad for parameter in self.parameters())
-        if trained and any(transfer.active for transfer in self.transfers):
-            self.open_teacher()
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            return
+        for transfer in self._active:
+            self.open_teacher(transfer.teacher)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'NSTDistiller':
         super()._apply(fn, recurse)
-        if self.teacher is not None:
-            self.teacher.apply(fn)
+        for teacher in self.teachers.values():
+            teacher.apply(fn)
         return self
 
 
@@ -333,13 +360,15 @@ def _describe_origin(
     batch_data_samples: SampleList,
     active: Sequence[Transfer],
     outputs: Sequence[StudentOutput],
-    teacher_output: TeacherOutput | None,
+    teacher_outputs: Mapping[str, TeacherOutput],
 ) -> str:
     """Say which inputs of the losses were not finite, for the error of a NaN or infinite loss."""
     tensors = {'the images': batch_inputs}
     for transfer, output in zip(active, outputs):
         tensors[f"the student's {transfer.layer}"] = output.tensors[0]
         for tap in transfer.teacher_taps:
-            tensors[f"the teacher's {tap.layer}"] = teacher_output.feature_maps[tap]
+            feature_map = teacher_outputs[transfer.teacher].feature_maps[tap]
+            owner = f"the teacher {transfer.teacher}'s" if transfer.teacher else "the teacher's"
+            tensors[f'{owner} {tap.layer}'] = feature_map
     paths = [str(sample.get('img_path')) for sample in batch_data_samples]
     return describe_inputs(tensors, paths)

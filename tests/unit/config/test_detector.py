@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config, ConfigDict
 
-from nst_det.config.detector import detector_config, is_distiller
+from nst_det.config.detector import detector_config, is_distiller, teacher_options
 from nst_det.errors import UserError
 from nst_det.models import NSTDistiller
 
@@ -43,3 +43,10 @@ def test_a_config_without_a_detector_is_an_error_about_the_teacher():
     with pytest.raises(UserError, match='expected the path of a config') as caught:
         detector_config(dict(model=5))
     assert caught.value.option == 'teacher.config'
+
+
+def test_the_teachers_of_a_distiller_are_listed():
+    one, other = dict(checkpoint='a.pth'), dict(name='old', checkpoint='b.pth')
+    assert teacher_options(dict(teacher=one)) == [one]
+    assert teacher_options(dict(teacher=[one, other])) == [one, other]
+    assert teacher_options(dict(type='FasterRCNN')) == []

@@ -1,6 +1,10 @@
 """Checks of the ``teacher`` option, made before anything is loaded."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
+from typing import Any
 
 from nst_det.config.options import check_keys, within
 from nst_det.config.validators import (
@@ -17,6 +21,54 @@ from nst_det.models.distillers.teacher.precision import PRECISIONS
 from nst_det.models.distillers.teacher.teacher import RANDOM, Teacher
 
 MAX_SCALE = 8  # a larger number is a typing error, and its images would fill the memory
+
+
+def named_teachers(teachers: Any) -> dict[str, dict]:
+    """Read the ``teacher`` option of a distiller: one teacher, or several with names.
+
+    Args:
+        teachers (dict or Sequence[dict]): The options of one teacher; or of several, each with a
+            ``name`` of its own.
+
+    Returns:
+        dict[str, dict]: The checked options, without the name, by the name; a single teacher
+        without a name has the name ''.
+
+    Raises:
+        UserError: If an option of a teacher is wrong, or its name is missing or taken.
+    """
+    if not isinstance(teachers, (list, tuple)):
+        check_teacher(teachers)
+        return {'': teachers}
+    if not teachers:
+        raise wrong_value('teacher', teachers, 'dict(config=…, checkpoint=…), or a list of such')
+    named: dict[str, dict] = {}
+    for i, cfg in enumerate(teachers):
+        where = f'teacher[{i}]'
+        options = dict(cfg) if isinstance(cfg, dict) else cfg
+        name = options.pop('name', None) if isinstance(options, dict) else ''
+        if not (isinstance(name, str) and re.fullmatch(r'\w*', name)) or name in named:
+            expected = 'a name of letters and digits for the transfers, of this teacher alone'
+            raise wrong_value(f'{where}.name', name, expected)
+        with _renamed(where):
+            check_teacher(options)
+        if not name:
+            raise wrong_value(f'{where}.name', name, 'a name for the transfers')
+        named[name] = options
+    return named
+
+
+@contextmanager
+def _renamed(where: str) -> Iterator[None]:
+    """Let the errors about ``teacher`` in a block be about one of several."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        if message.startswith('teacher'):
+            message = where + message.removeprefix('teacher')
+        option = (error.option or 'teacher').removeprefix('teacher')
+        raise UserError(message, where + option) from error
 
 
 def check_teacher(cfg: dict) -> None:

@@ -81,7 +81,10 @@ class Transfer(ABC):
 
     Attributes:
         factor (float): The factor of a schedule on the weight of the loss.
+        teacher (str): The name of the teacher; '' for a single one without a name.
     """
+
+    teacher: str = ''
 
     def __init__(self, loss: TransferLoss, name: str, layer: str) -> None:
         self.loss = loss

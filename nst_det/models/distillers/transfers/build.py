@@ -1,7 +1,7 @@
 """Building the transfers that a config lists."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nst_det.config.options import build_part, check_keys, within
@@ -26,13 +26,14 @@ PREDICTIONS: dict[str, Any] = dict(
 FEATURE_KEYS = (*LAYER_KEYS, 'foreground')
 
 
-def build_transfers(cfgs: Sequence[dict]) -> list[Transfer]:
+def build_transfers(cfgs: Sequence[dict], teachers: Collection[str] = ('',)) -> list[Transfer]:
     """Build the transfers of a distiller's config.
 
     Args:
         cfgs (Sequence[dict]): Each with ``loss`` and ``layer`` (or ``student_layer`` and
             ``teacher_layer``), and ``foreground`` on request; without these if the loss compares
-            logits.
+            logits. Each names its ``teacher`` if there are several.
+        teachers (Collection[str]): The names of the teachers. Defaults to a single one, ''.
 
     Raises:
         UserError: If a key is missing, unknown or has a wrong value.
@@ -44,7 +45,13 @@ def build_transfers(cfgs: Sequence[dict]) -> list[Transfer]:
     transfers: list[Transfer] = []
     for i, cfg in enumerate(cfgs):
         names = [transfer.name for transfer in transfers]
-        transfers.append(_build_transfer(cfg, f'transfers[{i}]', names))
+        transfers.append(_build_transfer(cfg, f'transfers[{i}]', names, teachers))
+    unused = {*teachers} - {transfer.teacher for transfer in transfers}
+    if unused and len(teachers) > 1:
+        raise UserError(
+            f"the teacher '{min(unused)}' is named by no transfer: name it in one, or leave it out",
+            'teacher',
+        )
     return transfers
 
 
@@ -65,25 +72,52 @@ def layer_options(cfgs: Sequence[dict], role: str) -> list[str]:
     return options
 
 
-def _build_transfer(cfg: dict, where: str, names: Sequence[str]) -> Transfer:
+def _build_transfer(
+    cfg: dict, where: str, names: Sequence[str], teachers: Collection[str]
+) -> Transfer:
     """Build one transfer whose name differs from the given ones."""
     if not isinstance(cfg, dict):
         raise UserError(f'{where} is {cfg!r:.80}, expected a dict(layer=…, loss=…)', where)
-    check_keys(cfg, [*FEATURE_KEYS, 'loss'], where)
+    check_keys(cfg, [*FEATURE_KEYS, 'teacher', 'loss'], where)
     if 'loss' not in cfg:
         raise UserError(
             f"{where} has no loss: give one, such as loss=dict(type='NSTLoss')", f'{where}.loss'
         )
     with within(where):
         loss = build_part(cfg['loss'], TransferLoss, 'loss')
+    teacher = _choose_teacher(cfg, where, teachers)
+    suffix = f'_{teacher}' if len(teachers) > 1 else ''
+    transfer: Transfer
     if loss.compares != 'features':
         _refuse_layers(cfg, loss, where)
-        return PREDICTIONS[loss.compares](loss, _unique(f'loss_{loss.method}', names))
-    student_tap, teacher_tap = (_build_tap(cfg, role, where) for role in ('student', 'teacher'))
-    layer = re.sub(r'\W+', '_', student_tap.layer).strip('_')
-    name = _unique(f'loss_{loss.method}_{layer}', names)
-    margin = _foreground_margin(cfg.get('foreground', False), f'{where}.foreground')
-    return FeatureTransfer(student_tap, teacher_tap, loss, name, margin)
+        name = _unique(f'loss_{loss.method}{suffix}', names)
+        transfer = PREDICTIONS[loss.compares](loss, name)
+    else:
+        student_tap, teacher_tap = (_build_tap(cfg, role, where) for role in ('student', 'teacher'))
+        layer = re.sub(r'\W+', '_', student_tap.layer).strip('_')
+        name = _unique(f'loss_{loss.method}_{layer}{suffix}', names)
+        margin = _foreground_margin(cfg.get('foreground', False), f'{where}.foreground')
+        transfer = FeatureTransfer(student_tap, teacher_tap, loss, name, margin)
+    transfer.teacher = teacher
+    return transfer
+
+
+def _choose_teacher(cfg: dict, where: str, teachers: Collection[str]) -> str:
+    """The name of a transfer's teacher, which may be left out if there is only one."""
+    if 'teacher' not in cfg and len(teachers) == 1:
+        return next(iter(teachers))
+    name = cfg.get('teacher')
+    if name in teachers and name:
+        return name
+    if '' in teachers:
+        raise UserError(
+            f'{where}.teacher is {name!r:.80}, but there is one teacher without a name: leave the '
+            'option out, or give several teachers as a list, each with a name',
+            f'{where}.teacher',
+        )
+    known = ', '.join(f"'{teacher}'" for teacher in teachers)
+    found = f'{where}.teacher is {name!r:.80}' if 'teacher' in cfg else f'{where} has no teacher'
+    raise UserError(f'{found}: name one of {known}', f'{where}.teacher')
 
 
 def _refuse_layers(cfg: dict, loss: TransferLoss, where: str) -> None:

@@ -69,6 +69,9 @@ class FeatureTransfer(Transfer):
         teacher_output: TeacherOutput,
     ) -> Tensor:
         student_map, teacher_map, mask = self.pair(student_tensors[0], batch, teacher_output)
+        if self.foreground_margin is not None:
+            foreground = self._foreground(batch, student_map, self.foreground_margin)
+            mask = foreground if mask is None else mask & foreground
         if not getattr(self.loss, 'needs_boxes', False):
             return self.loss(student_map, teacher_map, mask)
         boxes = self._boxes(batch, student_map.shape[2:])
@@ -86,11 +89,8 @@ class FeatureTransfer(Transfer):
 
         Returns:
             tuple[Tensor, Tensor, Tensor or None]: The student's feature map `(N, C_S, H, W)`, the
-            teacher's feature map `(N, C_T, H, W)`, and the mask of the positions that count,
-            `(N, 1, H, W)`, or None if all do.
-
-        Raises:
-            UserError: If objects alone are to count, and the batch has no ground-truth boxes.
+            teacher's feature map `(N, C_T, H, W)`, and the mask of the positions inside the images,
+            `(N, 1, H, W)`, or None if all are.
         """
         student_map = self.student_tap.as_map(student_tensor, batch.shape, 'student')
         teacher_map = align_feature_map(
@@ -102,15 +102,12 @@ class FeatureTransfer(Transfer):
             teacher_output.scale,
         )
         mask = image_mask(batch.image_sizes, batch.batch_input_shape, student_map)
-        if self.foreground_margin is not None:
-            foreground = self._foreground(batch, student_map)
-            mask = foreground if mask is None else mask & foreground
         return student_map, teacher_map, mask
 
-    def _foreground(self, batch: Batch, feature_map: Tensor) -> Tensor:
+    def _foreground(self, batch: Batch, feature_map: Tensor, margin: float) -> Tensor:
         """The mask of the positions on objects, `(N, 1, H, W)`."""
         size = feature_map.shape[2:]
-        boxes = self._boxes(batch, size, self.foreground_margin or 0)
+        boxes = self._boxes(batch, size, margin)
         masks = [boxes_to_positions(of_image, size).any(0) for of_image in boxes]
         return torch.stack(masks)[:, None].to(feature_map.device)
 

@@ -154,7 +154,7 @@ def test_a_validation_measures_nothing(distiller, padded_batch):
 
 def test_a_loss_without_a_gradient_is_refused(distiller, padded_batch):
     model = distiller(dict(iterations=1))
-    model.teacher = None
+    model.teachers.clear()
     data = padded_batch(model)
     model.transfers[0].compare = lambda tensors, *others: 0 * tensors[0].sum()
 

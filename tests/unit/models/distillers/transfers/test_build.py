@@ -80,3 +80,41 @@ def test_a_wrong_option_is_named_in_one_clear_line(cfgs, option):
     with pytest.raises(UserError, match=r'^transfers[^\n]*$') as error:
         build_transfers(cfgs)
     assert error.value.option == option
+
+
+def test_each_transfer_names_one_of_several_teachers():
+    cfgs = [
+        dict(layer='neck[0]', loss=NST, teacher='large'),
+        dict(layer='neck[0]', loss=NST, teacher='old'),
+        dict(loss=KD, teacher='old'),
+    ]
+    transfers = build_transfers(cfgs, ['large', 'old'])
+    assert [transfer.teacher for transfer in transfers] == ['large', 'old', 'old']
+    names = ['loss_nst_neck_0_large', 'loss_nst_neck_0_old', 'loss_kd_old']
+    assert [transfer.name for transfer in transfers] == names
+
+
+def test_a_single_teacher_need_not_be_named():
+    for cfg in (dict(loss=KD), dict(loss=KD, teacher='large')):
+        (transfer,) = build_transfers([cfg], ['large'])
+        assert (transfer.teacher, transfer.name) == ('large', 'loss_kd')
+
+
+@pytest.mark.parametrize(
+    ('teacher', 'teachers', 'line'),
+    [
+        ({}, ['large', 'old'], "transfers[0] has no teacher: name one of 'large', 'old'"),
+        (dict(teacher='lrage'), ['large', 'old'], "transfers[0].teacher is 'lrage': name one of"),
+        (dict(teacher='large'), [''], "transfers[0].teacher is 'large', but there is one teacher"),
+        (dict(teacher=['old']), ['large', 'old'], "transfers[0].teacher is ['old']: name one of"),
+    ],
+)
+def test_a_wrong_teacher_is_refused_in_one_line(teacher, teachers, line):
+    with pytest.raises(UserError, match='^[^\n]*$') as error:
+        build_transfers([dict(loss=KD, **teacher)], teachers)
+    assert str(error.value).startswith(line) and error.value.option == 'transfers[0].teacher'
+
+
+def test_a_teacher_that_no_transfer_names_is_refused():
+    with pytest.raises(UserError, match="^the teacher 'old' is named by no transfer: name it"):
+        build_transfers([dict(loss=KD, teacher='large')], ['large', 'old'])
