@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
+from locations import CONFIGS
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -337,3 +339,42 @@ def test_kd_refuses_a_family_without_suitable_logits(config, coco, shapes, folde
     with pytest.raises(UserError, match=r'^[^\n]*KDLoss[^\n]*$') as error:
         knowledge_transfer(config, coco, shapes, folder)
     assert error.value.option == 'transfers[0].loss'
+
+
+@slow
+@pytest.mark.parametrize(
+    'file', sorted(CONFIGS.glob('from_mmrazor/*.py')), ids=lambda file: file.stem
+)
+def test_a_config_of_mmrazor_trains_two_iterations_here(file, coco, shapes, folder):
+    rewritten = load_config(str(file))
+    base = re.search(r"^_base_ = 'mmdet::(.*)'$", file.read_text(), re.M)
+    if base is None:  # it extends another one of ours
+        extended = file.parent / re.search(r"^_base_ = '(.*)'$", file.read_text(), re.M)[1]
+        base = re.search(r"^_base_ = 'mmdet::(.*)'$", extended.read_text(), re.M)
+    cfg = small(base[1], coco, shapes)
+    teacher = small(rewritten.model.teacher.config.removeprefix('mmdet::'), coco, shapes)
+    cfg.model = dict(
+        rewritten.model,
+        student=cfg.model,
+        teacher=dict(config=teacher.model, checkpoint='random'),
+    )
+    image = next((shapes / 'VOC2007' / 'JPEGImages').iterdir())
+    cfg.custom_hooks = [
+        dict(hook, image=str(image)) if hook['type'] == 'PatternFigureHook' else hook
+        for hook in rewritten.get('custom_hooks', [])
+    ]
+    cfg.work_dir = str(folder / 'work_dir')
+    cfg.experiment_name = cfg.visualizer.name = str(folder.name)
+    cfg.default_hooks.checkpoint.interval = -1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 2
+    method = file.stem.split('_')[0]
+    scalars = runner.message_hub.log_scalars
+    losses = {key: one.data[0] for key, one in scalars.items() if f'/loss_{method}' in key}
+    assert len(losses) == len(rewritten.model.transfers) in (4, 5)
+    for values in losses.values():
+        assert len(values) == 2
+        assert all(math.isfinite(value) and value >= 0 for value in values)
+    # The smallest level has a single position, over which a softmax is always 1.
+    assert sum(min(values) > 0 for values in losses.values()) >= 3
