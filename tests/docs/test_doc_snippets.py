@@ -16,6 +16,7 @@ from nst_det.apis.build import build_detector
 from nst_det.apis.export_onnx import make_onnx
 from nst_det.apis.export_student import StudentFiles, write_student
 from nst_det.config.detector import is_distiller
+from nst_det.config.detector import teacher_options
 from nst_det.config.load import load_config
 from nst_det.config.options import check_hooks
 from nst_det.config.plain import plain_config
@@ -98,7 +99,7 @@ def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
         check_printed(snippet.text)
         return
     detectors = 'student.py' if 'inception_4b' in snippet.text else None
-    for name in ('my_detector.py', 'my_teacher.py'):
+    for name in ('my_detector.py', 'my_teacher.py', 'my_old_teacher.py'):
         text = f"_base_ = '{detectors}'\n" if detectors else FPN
         (users_folder / name).write_text(text)
     if 'my_pure_detector' in snippet.text:
@@ -115,8 +116,9 @@ def build(cfg: Config) -> None:
     detector = MODELS.build(cfg.model)
     if is_distiller(cfg):
         assert detector.transfers
+        teachers = {options.get('name'): options for options in teacher_options(cfg.model)}
         for transfer in cfg.model.transfers:
-            teacher = MODELS.build(teacher_model(cfg.model.teacher))
+            teacher = MODELS.build(teacher_model(teachers[transfer.get('teacher')]))
             layer = transfer.get('teacher_layer', transfer.get('layer', ''))
             path = re.split(r'[\[/]', layer)[0]
             assert path in dict(teacher.named_modules())

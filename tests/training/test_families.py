@@ -1,4 +1,4 @@
-"""Every detector family of mmdet can be distilled with NST, from its config to a prediction."""
+"""Every detector family of mmdet learns by NST, CWD and PKD, from its config to a prediction."""
 
 import json
 import math
@@ -194,7 +194,7 @@ def _set(part: object, **values) -> None:
 def distil_and_predict(
     student: str, teacher: str, coco: Path, images: Path, folder: Path, pairs=()
 ) -> None:
-    """Write the configs, add NST, train 2 iterations, and predict with the plain student."""
+    """Add NST, CWD and PKD to a config, train 2 iterations, and predict with the plain student."""
     for role, name in [('student', student), ('teacher', teacher)]:
         small(name, coco, images).dump(folder / f'{role}.py')
     torch.manual_seed(1)
@@ -210,6 +210,11 @@ def distil_and_predict(
     )
     add_nst(addition, str(folder / 'nst.py'), pairs)
     cfg = load_config(str(folder / 'nst.py'))
+    cfg.model.transfers += [
+        dict(transfer, loss=dict(type=loss))
+        for loss in ('CWDLoss', 'PKDLoss')
+        for transfer in cfg.model.transfers
+    ]
     cfg.work_dir = str(folder / 'work_dir')
     cfg.experiment_name = cfg.visualizer.name = str(folder.name)  # both are kept by name
     runner = Runner.from_cfg(cfg)
@@ -217,11 +222,14 @@ def distil_and_predict(
     runner.train()
     assert runner.iter == 2
     scalars = runner.message_hub.log_scalars
-    losses = {key: scalar.data[0] for key, scalar in scalars.items() if '/loss_nst' in key}
-    assert len(losses) == len(cfg.model.transfers)
-    for values in losses.values():
-        assert len(values) == 2
-        assert all(math.isfinite(value) and value > 0 for value in values)
+    for method in ('nst', 'cwd', 'pkd'):
+        losses = [scalars[key].data[0] for key in scalars if f'/loss_{method}_' in key]
+        assert len(losses) == len(cfg.model.transfers) / 3
+        for values in losses:
+            assert len(values) == 2
+            assert all(math.isfinite(value) and value >= 0 for value in values)
+        # The softmax of CWD over a single position is always 1.
+        assert sum(min(values) > 0 for values in losses) >= (1 if method == 'cwd' else len(losses))
     assert any(not torch.equal(value, before[n]) for n, value in runner.model.named_parameters())
 
     plain_cfg = load_config(str(folder / 'student.py'))

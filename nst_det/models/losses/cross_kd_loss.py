@@ -14,8 +14,8 @@ from nst_det.models.losses.kd_loss import kd_divergence
 def quality_focal_divergence(student: Tensor, teacher: Tensor, beta: float = 1.0) -> Tensor:
     """Compute the quality focal loss of logits with the teacher's scores as targets.
 
-    |σ(t) − σ(s)|^β · BCE(σ(s), σ(t)), summed over the classes (Li et al. 2020,
-    https://arxiv.org/abs/2006.04388, eq. 5, with soft targets in place of the quality).
+    ``|σ(t) − σ(s)|^β · BCE(σ(s), σ(t))``, summed over the classes (Li et al. 2020,
+    https://arxiv.org/abs/2006.04388, eq. 2, with soft targets in place of the quality).
 
     Args:
         student (Tensor): The student's logits s, `(R, K)`.

@@ -64,15 +64,18 @@ def taught(name: str) -> bool:
 def test_the_tables_and_the_configs_beside_them_are_all_that_is_shipped():
     files = {path.relative_to(CONFIGS) for path in CONFIGS.rglob('*.py')}
     named = {Path(name) for name in NAMES} | {Path(f'tables/{table}.py') for table in TABLES}
-    assert {file for file in files if file.parts[0] != '_base_'} == named
+    assert {file for file in files if file.parts[0] not in ('_base_', 'from_mmrazor')} == named
 
 
 def test_the_readme_lists_every_config():
     text = (CONFIGS / 'README.md').read_text()
     listed = set(
-        re.findall(r'`((?:faster_rcnn|nst|tables)/\S+\.py|faster_rcnn_nst_voc\.py)`', text)
+        re.findall(
+            r'`((?:faster_rcnn|nst|tables|from_mmrazor)/\S+\.py|faster_rcnn_nst_voc\.py)`', text
+        )
     )
-    assert listed == {*NAMES, *(f'tables/{table}.py' for table in TABLES)}
+    rewritten = {f'from_mmrazor/{file.name}' for file in CONFIGS.glob('from_mmrazor/*.py')}
+    assert listed == {*NAMES, *rewritten, *(f'tables/{table}.py' for table in TABLES)}
 
 
 # The names.
