@@ -140,7 +140,7 @@ class NSTDistiller(StudentView):
         (``mmd2_…`` for NST; ``distance_…``, ``mse_…``, ``kl_…`` for other losses), ``grad_ratio_…``
         (see ``monitor_interval``), ``weight_…`` of a transfer whose weight is measured, and
         ``teacher_cached``, the share of the images whose teacher output came from the feature
-        cache.
+        cache (of several teachers with the name behind it).
 
         Args:
             batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.

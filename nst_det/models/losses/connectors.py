@@ -195,15 +195,18 @@ class ConvConnector(Connector):
             return converted
         positions = converted.movedim(1, -1)  # (N, H, W, C)
         if mask is None:
-            return (
-                run_in_own_type(self.norm, positions.flatten(0, 2))
-                .view_as(positions)
-                .movedim(-1, 1)
-            )
+            return self._normalise(positions.flatten(0, 2)).view_as(positions).movedim(-1, 1)
         counted = mask.squeeze(1)
         normalised = torch.zeros_like(positions)
-        normalised[counted] = run_in_own_type(self.norm, positions[counted])
+        normalised[counted] = self._normalise(positions[counted])
         return normalised.movedim(-1, 1)
+
+    def _normalise(self, rows: Tensor) -> Tensor:
+        """Normalise the positions that count, `(R, C)`; fewer than two have no variance."""
+        alone = isinstance(self.norm, nn.BatchNorm1d) and self.training and len(rows) < 2
+        if alone:
+            return (rows * self.norm.weight + self.norm.bias).to(rows.dtype)
+        return run_in_own_type(self.norm, rows)
 
     def extra_repr(self) -> str:
         return f'kernel_size={self.kernel_size}, always={self.always}, norm={self.has_norm}'

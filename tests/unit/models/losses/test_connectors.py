@@ -91,6 +91,18 @@ def test_a_norm_convolves_between_equal_channels_too_and_keeps_its_statistics():
     assert isinstance(converted.norm, nn.SyncBatchNorm)
 
 
+@pytest.mark.parametrize('count', [0, 1])
+def test_a_norm_of_fewer_than_two_positions_changes_no_statistics(count):
+    loss = FitNetLoss(connector=dict(type='ConvConnector', norm=True))
+    loss.connect(3, 5)
+    before = loss.connector.norm.running_mean.clone()
+    mask = torch.zeros(2, 1, 4, 6, dtype=torch.bool)
+    mask[:1, :, :1, :count] = True
+    loss(*feature_maps(), mask).backward()
+    assert torch.equal(loss.connector.norm.running_mean, before)
+    assert all(parameter.grad is not None for parameter in loss.parameters())
+
+
 @pytest.mark.parametrize(('hidden', 'expected'), [(None, 5), (7, 7)])
 def test_an_mlp_connector_is_two_matrices_with_a_relu_between_them(hidden, expected):
     connector = MLPConnector(hidden)
