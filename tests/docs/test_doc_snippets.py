@@ -15,8 +15,7 @@ from mmengine.config import Config
 from nst_det.apis.build import build_detector
 from nst_det.apis.export_onnx import make_onnx
 from nst_det.apis.export_student import StudentFiles, write_student
-from nst_det.config.detector import is_distiller
-from nst_det.config.detector import teacher_options
+from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.config.load import load_config
 from nst_det.config.options import check_hooks
 from nst_det.config.plain import plain_config
