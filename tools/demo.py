@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEACHER, STUDENT, NST = 'teacher', 'student', 'nst_student'
 TITLES = {TEACHER: 'teacher', STUDENT: 'student', NST: 'student + NST'}
 SHAPES = {
-    TEACHER: 'faster_rcnn/faster-rcnn_efficientnet-lite0_4e_shapes.py',
+    TEACHER: 'faster_rcnn/faster-rcnn_efficientnet-lite0_3e_shapes.py',
     STUDENT: 'faster_rcnn/faster-rcnn_inception-bn-w0.25_5e_shapes.py',
     NST: 'nst/nst_faster-rcnn_inception-bn-w0.25_efficientnet-lite0_5e_shapes.py',
 }

@@ -2,8 +2,8 @@
 _base_ = '../faster_rcnn/faster-rcnn_inception-bn-w0.25_5e_shapes.py'
 
 # What you may want to change.
-teacher_config = '{{ fileDirname }}/../faster_rcnn/faster-rcnn_efficientnet-lite0_4e_shapes.py'
-teacher_checkpoint = 'work_dirs/demo/teacher/epoch_4.pth'  # as `make demo` trains it
+teacher_config = '{{ fileDirname }}/../faster_rcnn/faster-rcnn_efficientnet-lite0_3e_shapes.py'
+teacher_checkpoint = 'work_dirs/demo/teacher/epoch_3.pth'  # as `make demo` trains it
 kernel = dict(type='PolynomialKernel', degree=2, offset=0.0)
 
 model = dict(

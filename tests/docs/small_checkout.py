@@ -35,7 +35,7 @@ COPIED = [
 ]
 
 # The teacher of `make demo`, and the student that it teaches.
-TEACHER = 'configs/faster_rcnn/faster-rcnn_efficientnet-lite0_4e_shapes.py'
+TEACHER = 'configs/faster_rcnn/faster-rcnn_efficientnet-lite0_3e_shapes.py'
 NST = 'configs/nst/nst_faster-rcnn_inception-bn-w0.25_efficientnet-lite0_5e_shapes.py'
 # What is smaller in the copy: a file, what is written there, and what takes its place.
 SMALLER = [
@@ -80,8 +80,8 @@ SMALLER = [
     ),
     (str(DEMO['teacher'].relative_to(ROOT)), 'epochs = 14', 'epochs = 2'),
     (str(DEMO['nst_student'].relative_to(ROOT)), 'epoch_14.pth', 'epoch_2.pth'),
-    (TEACHER, 'epochs = 4', 'epochs = 2'),
-    (NST, 'epoch_4.pth', 'epoch_2.pth'),
+    (TEACHER, 'epochs = 3', 'epochs = 2'),
+    (NST, 'epoch_3.pth', 'epoch_2.pth'),
     ('Makefile', '--train 400 --test 200 --size 128', '--train 8 --test 4 --size 64'),
     ('Makefile', '--seeds 0 1 2 3 4', '--seeds 0 1'),
     ('Makefile', 'table4_shapes.py', 'table4_shapes.py --rows baseline nst_poly'),

@@ -55,8 +55,8 @@ def read_weight(value: Any, ratio: float) -> tuple[float, AutoWeight | None]:
     """Read the option ``loss_weight`` of a loss.
 
     Args:
-        value (Any): A number; ``'auto'``; or ``dict(ratio=…, iterations=…)``, which is ``'auto'``
-            with another ratio or number of iterations.
+        value (Any): A number; ``'auto'``; ``'auto:5'``, which is ``'auto'`` with the ratio 5; or
+            ``dict(ratio=…, iterations=…)``, with another ratio or number of iterations.
         ratio (float): The gradient ratio that ``'auto'`` means.
 
     Returns:
@@ -67,6 +67,11 @@ def read_weight(value: Any, ratio: float) -> tuple[float, AutoWeight | None]:
     """
     if value == AUTO:
         return 1.0, AutoWeight(ratio)
+    if isinstance(value, str) and value.startswith(f'{AUTO}:'):
+        try:
+            return 1.0, AutoWeight(float(value.removeprefix(f'{AUTO}:')))
+        except ValueError:  # UserError is one, too
+            pass
     if isinstance(value, dict):
         check_keys(value, ['ratio', 'iterations'], 'loss_weight')
         return 1.0, AutoWeight(**{'ratio': ratio, **value})
@@ -76,5 +81,7 @@ def read_weight(value: Any, ratio: float) -> tuple[float, AutoWeight | None]:
         if not isinstance(value, str):
             raise
         raise wrong_value(
-            'loss_weight', value, f'a number of at least 0, {AUTO!r} or dict(ratio=…)'
+            'loss_weight',
+            value,
+            f'a number of at least 0, {AUTO!r}, {AUTO + ":5"!r} or dict(ratio=…)',
         ) from error

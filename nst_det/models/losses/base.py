@@ -34,9 +34,9 @@ class TransferLoss(nn.Module):
 
     Args:
         loss_weight (float, str or dict): The weight λ of the loss, at least 0. ``'auto'`` measures
-            it in the first iterations: see :class:`AutoWeight`. ``dict(ratio=…, iterations=…)`` is
-            ``'auto'`` with another ratio than ``target_ratio``, or another number of iterations
-            than 50.
+            it in the first iterations: see :class:`AutoWeight`. ``'auto:5'`` aims at the ratio 5
+            instead of ``target_ratio``; ``dict(ratio=…, iterations=…)`` also sets the number of
+            iterations, which is 50 otherwise.
 
     Raises:
         UserError: If the weight is none of these.

@@ -156,7 +156,7 @@ def test_mostly_hidden_objects_are_difficult(pictures):
         obj
         for _, objects in pictures
         for obj in objects
-        if obj.difficult and max(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1]) > 30
+        if obj.difficult and max(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1]) > 45
     ]
     assert large
     assert all(obj.truncated for obj in large)

@@ -18,6 +18,7 @@ def test_a_number_is_the_weight_itself():
     ('option', 'ratio', 'iterations'),
     [
         ('auto', NSTLoss.target_ratio, 50),
+        ('auto:5', 5, 50),
         (dict(ratio=5), 5, 50),
         (dict(iterations=8), NSTLoss.target_ratio, 8),
         (dict(ratio=0.5, iterations=1), 0.5, 1),
@@ -53,6 +54,8 @@ def test_without_a_usable_ratio_there_is_no_weight():
     ('option', 'where'),
     [
         ('automatic', 'loss_weight'),
+        ('auto:many', 'loss_weight'),
+        ('auto:-1', 'loss_weight'),
         (dict(ratios=3), 'loss_weight.ratios'),
         (dict(ratio=0), 'loss_weight.ratio'),
         (dict(iterations=0), 'loss_weight.iterations'),

@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 # What you may want to change.
-max_epochs = 4
+max_epochs = 3
 
 model = dict(
     data_preprocessor=dict(pad_size_divisor=32),
