@@ -59,7 +59,7 @@ def draw_shape_picture(size: int, rng: np.random.Generator) -> tuple[np.ndarray,
             _visible_part(mask, line) for mask, line in zip([*covered, alpha], [*outlines, outline])
         ]
         # Objects that are half hidden are rare.
-        if min(shown) < (0.5 if rng.random() < 0.1 else 0.85):
+        if min(shown) < (0.4 if rng.random() < 0.2 else 0.85):
             continue
         picture = _paint(picture, alpha, rng)
         names.append(name)

@@ -503,6 +503,8 @@ PRINTED = (
     'VOC mAP (11 points, %) on the test images',
     "MMD² = 1/C_T² Σ k(t_i, t_i')",
     'Student: as training starts.',
+    'trtexec --onnx=',
+    'student_recorders=',
 )
 
 

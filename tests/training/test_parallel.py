@@ -13,6 +13,8 @@ from locations import ROOT
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from nst_det.datasets import make_shapes_devkit
+
 LAYER = 'backbone.inception_4b'
 TRANSFERS = [
     dict(layer=LAYER, loss=dict(type='NSTLoss', loss_weight=5.0)),
@@ -132,6 +134,9 @@ def test_two_processes_train_as_one_process_with_the_complete_batch(
     cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
     cfg.custom_hooks.append(dict(type='KeepLosses'))
     cfg.train_dataloader.sampler.shuffle = False
+    # Each half of a batch has enough objects that no head replaces their number by 1.
+    crowded = make_shapes_devkit(tmp_path / 'shapes', 8, 4, image_size=64, seed=2)
+    cfg.train_dataloader.dataset.data_root = f'{crowded}/'
     cfg.train_dataloader.dataset.pipeline[2].prob = 0.0  # each process draws its own flips
     cfg.optim_wrapper = dict(
         type='OptimWrapper',
