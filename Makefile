@@ -8,7 +8,7 @@ INPUTS ?= 100000
 
 .PHONY: help setup demo table-demo bench test test-quick test-all fuzz lint docs clean
 help:
-	@echo 'make demo   make a small data set, distil a detector on it, and compare (7 to 20 minutes)'
+	@echo 'make demo   make a small data set, distil a detector on it, and compare (3 to 8 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
 	@echo 'make test   run the tests; make test-quick only those without a training (about a minute);'
 	@echo '            make test-all the slow ones too: every detector family of mmdet'
