@@ -8,6 +8,7 @@ from torchvision.ops import generalized_box_iou_loss
 
 from nst_det.config.validators import check_integer, check_number
 from nst_det.models.losses.base import LogitLoss
+from nst_det.models.losses.float32 import in_float32
 from nst_det.models.losses.kd_loss import kd_divergence
 
 
@@ -99,9 +100,8 @@ class CrossKDLoss(LogitLoss):
             Tensor: The loss, a scalar.
         """
         with torch.autocast(student.device.type, enabled=False):
-            student, teacher, student_boxes, teacher_boxes = (
-                tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-                for tensor in (student, teacher, student_boxes, teacher_boxes)
+            student, teacher, student_boxes, teacher_boxes = in_float32(
+                student, teacher, student_boxes, teacher_boxes
             )
             classes = quality_focal_divergence(student, teacher, self.beta).sum() / objects
             weights = teacher.sigmoid().amax(1)

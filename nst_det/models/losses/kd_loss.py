@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nst_det.config.validators import check_number
 from nst_det.models.losses.base import LogitLoss
+from nst_det.models.losses.float32 import in_float32
 
 
 def kd_divergence(
@@ -28,8 +29,7 @@ def kd_divergence(
     Returns:
         Tensor: The divergence of each row, `(R,)`, at least 0 (to rounding).
     """
-    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
-    student, teacher = student.to(dtype) / temperature, teacher.to(dtype) / temperature
+    student, teacher = (logits / temperature for logits in in_float32(student, teacher))
     if sigmoid:
         p = teacher.sigmoid()
         yes = F.logsigmoid(teacher) - F.logsigmoid(student)

@@ -1,8 +1,9 @@
 """Bringing the feature maps of a student and of a teacher to one type and one size."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from nst_det.models.losses.float32 import in_float32
 
 
 def match_features(
@@ -29,8 +30,7 @@ def match_features(
             'a loss compares two feature maps (N, C, H, W) of one batch, got the shapes '
             f'{tuple(student.shape)} (student) and {tuple(teacher.shape)} (teacher)'
         )
-    dtype = torch.promote_types(torch.promote_types(student.dtype, teacher.dtype), torch.float32)
-    student, teacher = student.to(dtype), teacher.to(dtype)
+    student, teacher = in_float32(student, teacher)
     if teacher.shape[2:] != student.shape[2:]:
         teacher = F.interpolate(teacher, student.shape[2:], mode='bilinear', align_corners=False)
     if mask is not None:

@@ -9,6 +9,7 @@ from torchvision.ops import box_convert, generalized_box_iou, generalized_box_io
 
 from nst_det.config.validators import check_number
 from nst_det.models.losses.base import LogitLoss
+from nst_det.models.losses.float32 import in_float32
 from nst_det.models.losses.kd_loss import kd_divergence
 
 
@@ -81,9 +82,8 @@ class MatchedQueryLoss(LogitLoss):
             Tensor: The loss, a scalar.
         """
         with torch.autocast(student.device.type, enabled=False):
-            student, teacher, student_boxes, teacher_boxes = (
-                tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-                for tensor in (student, teacher, student_boxes, teacher_boxes)
+            student, teacher, student_boxes, teacher_boxes = in_float32(
+                student, teacher, student_boxes, teacher_boxes
             )
             pairs = [
                 self.match(*image, sigmoid=sigmoid)
