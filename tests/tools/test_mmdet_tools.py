@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -92,7 +93,18 @@ def test_a_tool_runs_on_a_distiller(mmdet_tool, distilled, predictions, name):
     arguments, result = TOOLS[name]
     arguments = [text.format(config=config, checkpoint=checkpoint) for text in arguments]
     printed = mmdet_tool(name, *arguments)
-    assert result in printed or list(Path().glob(result))
+    # publish_model renames its file in a process that it does not wait for.
+    assert result in printed or appears(result)
+
+
+def appears(pattern: str, seconds: float = 20) -> bool:
+    """Whether a file of this name is there, or comes within so many seconds."""
+    until = time.monotonic() + seconds
+    while not list(Path().glob(pattern)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_the_analysis_tools_see_the_student(mmdet_tool, distilled, monkeypatch):
