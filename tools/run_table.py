@@ -60,7 +60,8 @@ def parse_args() -> argparse.Namespace:
         default=[],
         metavar='GPU',
         help='run one process at a time on each of these GPUs, numbered as in '
-        'CUDA_VISIBLE_DEVICES; without this option one process runs at a time, in the unchanged '
+        'CUDA_VISIBLE_DEVICES; a GPU that is named several times runs as many at a time (0 0 0: '
+        'three on GPU 0); without this option one process runs at a time, in the unchanged '
         'environment',
     )
     parser.add_argument(
@@ -76,11 +77,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_changes(parser)
     args = parser.parse_args()
-    for option, values in [
-        ('--seeds', args.seeds),
-        ('--gpus', args.gpus),
-        ('--metric', args.metric),
-    ]:
+    for option, values in [('--seeds', args.seeds), ('--metric', args.metric)]:
         if len(set(values)) < len(values):
             raise UserError(f'{option} has a value twice: {" ".join(map(str, values))}')
     if min(args.seeds) < 0:

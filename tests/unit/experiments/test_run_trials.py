@@ -49,6 +49,13 @@ def test_two_gpus_run_two_trials_side_by_side():
     assert {trial.environment['CUDA_VISIBLE_DEVICES'] for trial in trials} == {'2', '5'}
 
 
+def test_a_gpu_that_is_named_twice_runs_two_trials_side_by_side():
+    meeting = threading.Barrier(2)
+    trials = [QuickTrial(name, meeting=meeting) for name in 'ab']
+    assert len(list(run_trials(trials, gpus=['3', '3']))) == 2
+    assert {trial.environment['CUDA_VISIBLE_DEVICES'] for trial in trials} == {'3'}
+
+
 def test_a_gpu_runs_one_trial_at_a_time():
     trials = [QuickTrial(name) for name in 'abcdef']
     assert len(list(run_trials(trials, gpus=['2', '5']))) == 6
