@@ -10,7 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nst_det.config.validators import check_flag, check_path, wrong_value
 from nst_det.errors import UserError, one_line
-from nst_det.models.backbones.timm_backbone.efficientnet_lite import installed_weights
+from nst_det.models.backbones.timm_backbone.efficientnet_lite import (
+    PREPROCESS,
+    installed_weights,
+    package_of,
+)
 from nst_det.models.backbones.timm_backbone.networks import build_network, stages
 from nst_det.models.backbones.timm_backbone.pretrained import load_published, load_weights
 
@@ -87,10 +91,8 @@ class TIMMBackbone(BaseModule):
                     'TIMMBackbone.pretrained',
                 )
         check_flag('TIMMBackbone.norm_eval', norm_eval)
-        self.weights = None
         if isinstance(pretrained, str):
-            self.weights = installed_weights(pretrained)
-            checkpoint = self.weights.path
+            package_of(pretrained)  # needed only where nothing else brings the weights
         self.model_name = model_name
         self.pretrained = pretrained
         self.checkpoint = checkpoint
@@ -99,7 +101,7 @@ class TIMMBackbone(BaseModule):
         self.network = built.network
         self.out_indices = built.out_indices
         self.channels, self.strides = built.channels, built.strides
-        self.preprocess = built.preprocess if self.weights is None else self.weights.preprocess
+        self.preprocess = dict(PREPROCESS) if isinstance(pretrained, str) else built.preprocess
         self.norm_eval = norm_eval
         self.frozen_modules = self._modules_to_freeze(frozen_stages)
         self._freeze()
@@ -137,15 +139,18 @@ class TIMMBackbone(BaseModule):
         """Load the weights that were asked for; else keep timm's initialization.
 
         Raises:
-            UserError: If the file does not hold every weight of the network in its shape. The
-                network is unchanged then.
+            UserError: If the package of the weights is not installed, or the file does not hold
+                every weight of the network in its shape. The network is unchanged then.
         """
-        if self.pretrained is True:
+        checkpoint = self.checkpoint
+        if isinstance(self.pretrained, str):
+            checkpoint = installed_weights(self.pretrained)
+        if checkpoint is not None:
+            load_weights(self.network, self.model_name, checkpoint)
+        elif self.pretrained:
             load_published(self.network, self.model_name, self.kwargs)
-        elif self.checkpoint is not None:
-            load_weights(self.network, self.model_name, self.checkpoint)
         if hasattr(self, '_params_init_info'):
-            source = self.checkpoint or ('timm' if self.pretrained else 'initialized by timm')
+            source = checkpoint or ('timm' if self.pretrained else 'initialized by timm')
             update_init_info(self, init_info=f'{self.model_name}: {source}')
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

