@@ -198,12 +198,13 @@ FAMILIES: dict[str, tuple[str, dict, Sequence[str]]] = {
 }
 
 
-def tiny_detector(family: str, seed: int = 0) -> tuple[nn.Module, Config]:
+def tiny_detector(family: str, seed: int = 0, grey: bool = False) -> tuple[nn.Module, Config]:
     """Build a tiny detector of a family, with weights by which its scores differ clearly.
 
     Args:
         family (str): The key in `FAMILIES`.
         seed (int): Of its weights. Defaults to 0.
+        grey (bool): Whether its images have one channel. Defaults to False.
 
     Returns:
         tuple[nn.Module, Config]: The detector in evaluation mode, and its config.
@@ -216,11 +217,15 @@ def tiny_detector(family: str, seed: int = 0) -> tuple[nn.Module, Config]:
     cfg.merge_from_dict(
         dict(model=changes if 'backbone' in changes else dict(changes, backbone=BACKBONE))
     )
+    if grey:
+        cfg.model.backbone.in_channels = 1
+        cfg.model.data_preprocessor.update(mean=[110.0], std=[60.0], bgr_to_rgb=False)
+        cfg.test_dataloader.dataset.pipeline[0].color_type = 'grayscale'
     torch.manual_seed(seed)
     detector = build_detector(cfg)
     if hasattr(detector, 'level_embed'):
         nn.init.normal_(detector.level_embed)  # which is made without values
-    noise = 255 * torch.rand(2, 3, 128, 128)
+    noise = 255 * torch.rand(2, 1 if grey else 3, 128, 128)
     for module in detector.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 2)

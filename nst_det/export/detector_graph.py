@@ -36,6 +36,7 @@ from nst_det.export.operators import ANY_NUMBER, rows, size
 from nst_det.export.transformer import TransformerPrediction
 from nst_det.export.two_stage import TwoStagePrediction
 from nst_det.models.backbones.inception_bn.blocks import MaxPool
+from nst_det.models.distillers.taps.dummy_batch import image_channels
 from nst_det.runtime.model_info import BOX_MASKS, IMAGE_MASKS
 
 # A rewrite stands for these methods of these classes, and for no others.
@@ -94,8 +95,7 @@ class DetectorGraph(nn.Module):
     @property
     def channels(self) -> int:
         """int: The number of channels of the images."""
-        preprocessor = self.detector.data_preprocessor
-        return len(preprocessor.mean) if preprocessor._enable_normalize else 3
+        return image_channels(self.detector)
 
     @property
     def mask_kind(self) -> str | None:

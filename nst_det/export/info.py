@@ -10,6 +10,7 @@ from nst_det.export.detector_graph import DetectorGraph
 from nst_det.runtime.model_info import ModelInfo, Pad, Resize
 
 LOADERS = ('LoadImageFromFile', 'LoadVerifiedImage')
+COLORS = {1: ('grayscale', 'unchanged'), 3: ('color', 'unchanged')}  # by the number of channels
 ANNOTATIONS = ('LoadAnnotations', 'PackDetInputs')
 MULTIPLES = (1, 32, 64, 128)
 PAD_VALUE = 0.0  # of mmcv's Pad
@@ -42,7 +43,7 @@ def model_info(
         type(graph.detector).__name__,
         tuple(classes),
         graph.channels,
-        *read_pipeline(test_pipeline(cfg)),
+        *read_pipeline(test_pipeline(cfg), graph.channels),
         smallest_multiple(graph),
         masks,
         graph.mask_threshold if masks else 0.5,
@@ -83,24 +84,30 @@ def test_pipeline(cfg: Config) -> list[dict]:
     return list(pipeline)
 
 
-def read_pipeline(pipeline: list[dict]) -> tuple[Resize | None, Pad | None]:
+def read_pipeline(pipeline: list[dict], channels: int = 3) -> tuple[Resize | None, Pad | None]:
     """Read how images are scaled and padded.
 
     Args:
         pipeline (list[dict]): The transforms of a test pipeline.
+        channels (int): How many channels the detector takes. Defaults to 3.
 
     Returns:
         tuple[Resize | None, Pad | None]: The scaling and the padding.
 
     Raises:
-        UserError: If a transform does anything else, or another kind of it.
+        UserError: If a transform does anything else, or another kind of it, or images have neither
+            one channel nor three.
     """
+    if channels not in COLORS:
+        raise UserError(
+            f'its images have {channels} channels, and a runtime without mmdet reads 1 or 3'
+        )
     resize, pad = None, None
     for transform in pipeline:
         kind = str(getattr(transform['type'], '__name__', transform['type'])).split('.')[-1]
         if kind in LOADERS:
             _refuse_unless(
-                transform, kind, color_type=('color', 'unchanged'), imdecode_backend='cv2'
+                transform, kind, color_type=COLORS[channels], imdecode_backend='cv2'
             )
         elif kind == 'Resize' and resize is None and pad is None:
             _refuse_unless(transform, kind, interpolation='bilinear', backend='cv2')

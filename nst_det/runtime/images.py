@@ -41,7 +41,7 @@ def prepare(image: np.ndarray, info: ModelInfo) -> tuple[np.ndarray, tuple[float
         info (ModelInfo): The description of the model.
 
     Returns:
-        tuple[np.ndarray, tuple[float, float]]: `(C, h, w)`, float32, BGR from 0 to 255, and how
+        tuple[np.ndarray, tuple[float, float]]: `(C, h, w)`, float32, BGR or grey from 0 to 255, and how
         much wider and higher the scaled image is than the given one.
 
     Raises:
@@ -49,6 +49,8 @@ def prepare(image: np.ndarray, info: ModelInfo) -> tuple[np.ndarray, tuple[float
     """
     height, width = image.shape[:2]
     pixels = image[:, :, ::-1]
+    if info.channels == 1:
+        pixels = grey(pixels)
     if info.resize is not None:
         pixels = resize(pixels, *scaled_size(width, height, info.resize))
     scale = pixels.shape[1] / width, pixels.shape[0] / height
@@ -60,8 +62,6 @@ def prepare(image: np.ndarray, info: ModelInfo) -> tuple[np.ndarray, tuple[float
             f'has {pixels.shape[1]} x {pixels.shape[0]} pixels: its test pipeline has no Pad that '
             'sees to this'
         )
-    if info.channels == 1:
-        pixels = grey(pixels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32), scale
 
 
@@ -129,11 +129,11 @@ def padded(image: np.ndarray, pad: Pad) -> np.ndarray:
     """Pad an image at its right and at its bottom.
 
     Args:
-        image (np.ndarray): `(H, W, 3)`, BGR.
+        image (np.ndarray): `(H, W, C)`, BGR or grey.
         pad (Pad): How it is padded.
 
     Returns:
-        np.ndarray: `(h, w, 3)`, never smaller.
+        np.ndarray: `(h, w, C)`, never smaller.
     """
     height, width = image.shape[:2]
     if pad.square:
@@ -141,8 +141,8 @@ def padded(image: np.ndarray, pad: Pad) -> np.ndarray:
     if pad.size is not None:
         width, height = max(width, pad.size[0]), max(height, pad.size[1])
     height, width = (-(-side // pad.divisor) * pad.divisor for side in (height, width))
-    out = np.empty((height, width, 3), image.dtype)
-    out[:] = np.asarray(pad.value, image.dtype)
+    out = np.empty((height, width, image.shape[2]), image.dtype)
+    out[:] = np.asarray(pad.value[: image.shape[2]], image.dtype)
     out[: image.shape[0], : image.shape[1]] = image
     return out
 

@@ -1,9 +1,12 @@
 """What is exported, what is refused and why, and what of a detector stays in its graph."""
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 import torch
-from tiny_detectors import tiny_detector
+from mmengine.dataset import Compose
+from tiny_detectors import CLASSES, tiny_detector
 
 from nst_det.apis.build import build_detector
 from nst_det.apis.export_student import load_student
@@ -12,9 +15,11 @@ from nst_det.config.plain import plain_config
 from nst_det.errors import UserError
 from nst_det.export.compare import Comparison, compare
 from nst_det.export.detector_graph import DetectorGraph
+from nst_det.export.info import model_info
 from nst_det.export.onnx_graph import record_graph, with_info
 from nst_det.export.operators import INVALID, top_candidates
-from nst_det.export.verify import predict, run
+from nst_det.export.verify import made_images, predict, run, verify
+from nst_det.runtime.images import prepare, read_image
 from nst_det.runtime.model_info import ModelInfo
 from nst_det.runtime.session import OnnxSession
 
@@ -49,6 +54,25 @@ def test_inception_bn_takes_every_size_from_a_few_pixels_on(student, tiny_config
             found.add(compare(one, other, limits))
     assert not found.wrong
     assert found.expected or variant == 'mxnet'  # whose weights are not distinct
+
+
+def test_grey_images_go_through_the_test_pipeline_of_a_grey_student(shapes, tmp_path):
+    student, cfg = tiny_detector('RetinaNet', grey=True)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    graph, module = record_graph(student)
+    info = model_info(module, cfg, CLASSES)
+    session = OnnxSession(with_info(graph, info), threads=1)
+    image = cv2.imread(str(min((shapes / 'VOC2007' / 'JPEGImages').glob('*.jpg'))))
+    cv2.imwrite(str(tmp_path / 'image.png'), image[..., 1])
+
+    pixels, _ = prepare(read_image(tmp_path / 'image.png'), info)
+    steps = [step for step in pipeline if step['type'] != 'LoadAnnotations']
+    made = Compose(steps)(dict(img_path=str(tmp_path / 'image.png'), img_id=0))['inputs']
+
+    assert np.abs(pixels - made.numpy()).max() <= 1
+    verified = verify(student, session, made_images(info), module.limits)
+    assert not verified.differs, verified.table()
+    assert sum(kind.expected for kind in verified.kinds.values())
 
 
 def test_no_proposals_at_all_give_an_empty_result(student):

@@ -42,6 +42,16 @@ def test_what_a_runtime_cannot_do_is_refused(transform, reason):
         read_pipeline([step('LoadImageFromFile'), transform])
 
 
+def test_a_detector_of_grey_images_reads_them_grey():
+    resize = step('Resize', scale=(9, 9), keep_ratio=True)
+    grey = step('LoadImageFromFile', color_type='grayscale')
+    assert read_pipeline([grey, resize], channels=1) == (Resize((9, 9), True), None)
+    with pytest.raises(UserError, match="color_type='grayscale', expected 'color'"):
+        read_pipeline([grey, resize], channels=3)
+    with pytest.raises(UserError, match='images have 5 channels, and a runtime'):
+        read_pipeline([grey, resize], channels=5)
+
+
 def test_a_detector_of_fixed_ratios_needs_multiples_of_32():
     rtmdet, cfg = tiny_detector('RTMDet-Ins')
     info = model_info(DetectorGraph(rtmdet), cfg, CLASSES)
