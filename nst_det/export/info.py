@@ -106,9 +106,7 @@ def read_pipeline(pipeline: list[dict], channels: int = 3) -> tuple[Resize | Non
     for transform in pipeline:
         kind = str(getattr(transform['type'], '__name__', transform['type'])).split('.')[-1]
         if kind in LOADERS:
-            _refuse_unless(
-                transform, kind, color_type=COLORS[channels], imdecode_backend='cv2'
-            )
+            _refuse_unless(transform, kind, color_type=COLORS[channels], imdecode_backend='cv2')
         elif kind == 'Resize' and resize is None and pad is None:
             _refuse_unless(transform, kind, interpolation='bilinear', backend='cv2')
             resize = _read_resize(transform)

@@ -41,8 +41,8 @@ def prepare(image: np.ndarray, info: ModelInfo) -> tuple[np.ndarray, tuple[float
         info (ModelInfo): The description of the model.
 
     Returns:
-        tuple[np.ndarray, tuple[float, float]]: `(C, h, w)`, float32, BGR or grey from 0 to 255, and how
-        much wider and higher the scaled image is than the given one.
+        tuple[np.ndarray, tuple[float, float]]: `(C, h, w)`, float32, BGR or grey from 0 to 255,
+        and how much wider and higher the scaled image is than the given one.
 
     Raises:
         UserError: If the model takes no image of this size.
