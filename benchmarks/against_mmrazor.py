@@ -9,6 +9,7 @@ import copy
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -111,16 +112,22 @@ def build_nst_det(cfg: dict, loss: dict, **options) -> BaseModel:
     return MODELS.build(cfg)
 
 
-def stepper(model: BaseModel, data: dict, device: str, channels_last: bool = False):
+def stepper(
+    model: BaseModel,
+    data: dict,
+    device: str,
+    channels_last: bool = False,
+    wrapper: Callable[..., OptimWrapper] = OptimWrapper,
+) -> Callable[[], dict]:
     """Make a function that runs a complete training step, preprocessing and optimizer included."""
     torch.manual_seed(0)
     model.init_weights()
     model.to(device)
     if channels_last:
-        store_channels_last(model)
+        store_channels_last(model, (device,))
     model.train()
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = OptimWrapper(torch.optim.SGD(weights, lr=1e-4, momentum=0.9))
+    optimizer = wrapper(optimizer=torch.optim.SGD(weights, lr=1e-4, momentum=0.9))
 
     def step():
         torch.manual_seed(0)  # the same regions are sampled every time
