@@ -81,7 +81,7 @@ def losses_cost(setup: Setup) -> Iterator[dict]:
     """Time every loss between feature maps, forward and backward, beside the five products."""
     shapes = [(2, 64, 19, 31)]
     if not setup.small:
-        shapes = [(2, 576, 38, 63), (2, 256, 100, 152), (16, 256, 100, 152)]
+        shapes = [(2, 576, 38, 63), (2, 256, 38, 63), (2, 256, 100, 152), (16, 256, 100, 152)]
     for shape in shapes:
         for tf32 in ('off', 'on') if setup.has_gpu else ('off',):
             with _tf32(tf32):

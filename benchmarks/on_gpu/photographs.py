@@ -26,9 +26,10 @@ def photographs(setup: Setup) -> Iterator[dict]:
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with open(folder / 'output.log', 'w') as log:
+        command = [sys.executable, 'tools/run_table.py', TABLE, '--teacher', TEACHER]
+        command += ['--work-dir', str(folder), '--cfg-options', *changes]
         table = subprocess.Popen(
-            [sys.executable, 'tools/run_table.py', TABLE, '--teacher', TEACHER]
-            + ['--work-dir', str(folder), '--cfg-options', *changes],
+            command,
             cwd=ROOT,
             env={**os.environ, 'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'},
             stdout=log,

@@ -483,6 +483,12 @@ SCENES = {
         Step('make bench', makes='work_dirs/bench/bench.json'),
         Step('OMP_NUM_THREADS=1 make bench', says='how time grows'.capitalize()),
         Step('.venv/bin/python -m benchmarks.teacher_pass', says='from its cache'),
+        Step(
+            'bash benchmarks/on_gpu.sh',
+            put={'bash': 'PYTHON=.venv/bin/python bash'},
+            more='--device cpu --small --only losses_are_right fsdp_is_refused',
+            makes='work_dirs/on_gpu/on_gpu.md',
+        ),
         Step(  # mmrazor itself is not installed
             '.venv/bin/python -m benchmarks.against_mmrazor MMRAZOR',
             put={'MMRAZOR': '--help'},
