@@ -21,8 +21,9 @@ from benchmarks.on_gpu.detectors import (
     loaded_batch,
 )
 from benchmarks.on_gpu.report import Setup
+from benchmarks.on_gpu.trainings import DEMO
 from benchmarks.timing import medians, peak_memory
-from benchmarks.training_step import CONFIG
+from nst_det.config.load import load_config
 
 UNFUSED = 'not fused'
 PRECISIONS = ('float32', 'bfloat16', 'float16')
@@ -192,7 +193,7 @@ def against_mmrazor(setup: Setup) -> Iterator[dict]:
         yield dict(what='mmrazor', skipped='no checkout was named: --mmrazor CHECKOUT')
         return
     open_mmrazor(setup.mmrazor.absolute())
-    config, side = (str(CONFIG), 96) if setup.small else (INCEPTION_BN, 600)
-    times = measure(config, side, setup.turns, setup.device)
+    config, side = (str(DEMO), 96) if setup.small else (INCEPTION_BN, 600)
+    times = measure(load_config(config).model, side, setup.turns, setup.device)
     for name, seconds in times.items():
         yield dict(what=name, ms=1e3 * seconds, over_plain=seconds / times[PLAIN])
