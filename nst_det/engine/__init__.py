@@ -1,3 +1,4 @@
+from .bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from .hooks import (
     ChannelsLastHook,
     CheckpointHook,
@@ -9,6 +10,7 @@ from .hooks import (
 from .runner import EpochBasedTrainLoop, LogProcessor
 
 __all__ = [
+    'Bfloat16OptimWrapper',
     'ChannelsLastHook',
     'CheckpointHook',
     'DistSamplerSeedHook',

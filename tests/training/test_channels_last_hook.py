@@ -14,6 +14,7 @@ def trained(cfg, name, hooks):
         *hooks,
     ]
     cfg.work_dir = f'{cfg.work_dir}/{name}'
+    cfg.experiment_name = name  # else two within a second share their message hub
     runner = Runner.from_cfg(cfg)
     layouts = []
     runner.model.backbone.inception_4b.register_forward_hook(

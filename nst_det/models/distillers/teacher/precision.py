@@ -1,4 +1,4 @@
-"""The floating-point type that a frozen detector computes in."""
+"""The floating-point type that a detector computes in."""
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
@@ -27,17 +27,20 @@ def precision_context(precision: str | None, device: torch.device) -> AbstractCo
     return torch.autocast(device.type, PRECISIONS[precision])
 
 
-def warn_if_emulated(precision: str | None, device: torch.device) -> None:
+def warn_if_emulated(
+    precision: str | None, device: torch.device, option: str = 'teacher.precision'
+) -> None:
     """Warn if a device has no arithmetic for a floating-point type and emulates it.
 
     Args:
         precision (str, optional): As in :func:`precision_context`.
         device (torch.device): The device.
+        option (str): What asked for it. Defaults to ``'teacher.precision'``.
     """
     if precision in (None, 'float32') or _is_native(precision, device):
         return
     print_log(
-        f"teacher.precision is '{precision}', which this {device.type.upper()} can only emulate, "
+        f"{option} is '{precision}', which this {device.type.upper()} can only emulate, "
         'many times slower than float32: leave the option out on this device',
         'current',
         logging.WARNING,
