@@ -14,7 +14,7 @@ from nst_det.engine.hooks.channels_last_hook import store_channels_last
 
 CONFIG = (
     Path(__file__).resolve().parents[1]
-    / 'configs/nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-6e_voc07.py'
+    / 'configs/nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-10e_voc07.py'
 )
 
 

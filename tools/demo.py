@@ -26,8 +26,8 @@ SHAPES = {
 }
 PHOTOGRAPHS = {
     TEACHER: 'faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py',
-    STUDENT: 'faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py',
-    NST: 'nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-6e_voc07.py',
+    STUDENT: 'faster_rcnn/faster-rcnn_inception-bn-w0.5_320-10e_voc07.py',
+    NST: 'nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-10e_voc07.py',
 }
 
 

@@ -58,7 +58,7 @@ SMALLER = [
     ('configs/_base_/datasets/voc07_320.py', 'scale = (320, 320)', 'scale = (64, 64)'),
     ('configs/_base_/datasets/voc07_320_augmented.py', '(320, 320)', '(64, 64)'),
     (
-        'configs/faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py',
+        'configs/faster_rcnn/faster-rcnn_inception-bn-w0.5_320-10e_voc07.py',
         'pad_size_divisor = 320',
         'pad_size_divisor = 64',
     ),

@@ -336,18 +336,18 @@ SCENES = {
         ),
         Step(
             f'{PYTHON}/run_table.py configs/tables/table4_voc07-320.py configs/nst/nst_'
-            'faster-rcnn_inception-bn-w0.5_efficientnet-lite2-backbone_320-6e_voc07.py '
+            'faster-rcnn_inception-bn-w0.5_efficientnet-lite2-backbone_320-10e_voc07.py '
             '--seeds 0 1 2 --work-dir work_dirs/photographs',
             put={'0 1 2': '0'},
             more='--rows baseline nst_poly '
-            'nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2-backbone_320-6e_voc07',
+            'nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2-backbone_320-10e_voc07',
             makes='work_dirs/photographs/table.md',
         ),
         Step(
             f'{PYTHON}/run_table.py configs/faster_rcnn/'
-            'faster-rcnn_efficientnet-lite0_320-6e_voc07.py configs/nst/'
-            'nst_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-6e_voc07.py configs/nst/'
-            'nst-kd_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-6e_voc07.py '
+            'faster-rcnn_efficientnet-lite0_320-4e_voc07.py configs/nst/'
+            'nst_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-4e_voc07.py configs/nst/'
+            'nst-kd_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-4e_voc07.py '
             '--seeds 0 1 2 --work-dir work_dirs/photographs_lite0',
             put={'0 1 2': '0'},
             makes='work_dirs/photographs_lite0/table.md',

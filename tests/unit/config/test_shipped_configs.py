@@ -181,7 +181,7 @@ def test_the_main_job_follows_the_standard_protocol_of_voc():
 
 
 def test_the_images_of_the_small_voc_configs_are_of_320_pixels():
-    cfg = config('nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-6e_voc07.py')
+    cfg = config('nst/nst_faster-rcnn_inception-bn-w0.5_efficientnet-lite2_320-10e_voc07.py')
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
         (resize,) = [step for step in loader.dataset.pipeline if step.type == 'Resize']
         assert (resize.scale, resize.keep_ratio) == ((320, 320), True)

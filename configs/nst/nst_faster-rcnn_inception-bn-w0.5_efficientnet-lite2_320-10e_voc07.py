@@ -1,5 +1,5 @@
 # An Inception-BN of half the width learns from EfficientNet-Lite2 by NST at stride 16.
-_base_ = '../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py'
+_base_ = '../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-10e_voc07.py'
 
 # What you may want to change.
 teacher_config = '{{ fileDirname }}/../faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py'

@@ -1,5 +1,5 @@
 # An Inception-BN of half the width learns by NST from a bare backbone with ImageNet weights.
-_base_ = '../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py'
+_base_ = '../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-10e_voc07.py'
 
 method = 'NST (poly), bare backbone'  # its name in a table
 

@@ -1,5 +1,5 @@
 # EfficientNet-Lite0 with ImageNet weights learns from EfficientNet-Lite2 by NST.
-_base_ = '../faster_rcnn/faster-rcnn_efficientnet-lite0_320-6e_voc07.py'
+_base_ = '../faster_rcnn/faster-rcnn_efficientnet-lite0_320-4e_voc07.py'
 
 method = 'NST (poly)'  # its name in a table
 

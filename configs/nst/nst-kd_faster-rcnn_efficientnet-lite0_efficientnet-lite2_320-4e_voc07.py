@@ -1,5 +1,5 @@
 # EfficientNet-Lite0 with ImageNet weights learns from EfficientNet-Lite2 by KD and NST.
-_base_ = './nst_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-6e_voc07.py'
+_base_ = './nst_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-4e_voc07.py'
 
 method = 'KD + NST (poly)'  # its name in a table
 

@@ -8,19 +8,23 @@ _base_ = [
 
 # What you may want to change.
 data_root = 'data/VOCdevkit/'  # holds VOC2007/
-max_epochs = 6
+max_epochs = 4
+batch_size = 8
+# In bfloat16: on a CPU without instructions for it (avx512_bf16 in lscpu), take 'OptimWrapper'.
+optim_wrapper_type = 'Bfloat16OptimWrapper'
 
 # Every batch has one size, so that a teacher's feature maps of an image can be kept: teacher.cache.
 model = dict(data_preprocessor=dict(pad_size_divisor=320))
-train_dataloader = dict(dataset=dict(data_root=data_root))
+train_dataloader = dict(batch_size=batch_size, dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(
-    optimizer=dict(lr=0.0004),
+    type=optim_wrapper_type,
+    optimizer=dict(lr=0.0006),
     # The heads begin at random, the backbone with ImageNet's weights.
     paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys=dict(backbone=dict(lr_mult=0.5))),
 )
-_base_.param_scheduler[0].end = 200
+_base_.param_scheduler[0].end = 100
 _base_.param_scheduler[1].T_max = max_epochs
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))

@@ -9,16 +9,20 @@ _base_ = [
 
 # What you may want to change.
 data_root = 'data/VOCdevkit/'  # holds VOC2007/
-max_epochs = 6
+max_epochs = 10
+batch_size = 8
+# In bfloat16: on a CPU without instructions for it (avx512_bf16 in lscpu), take 'OptimWrapper'.
+optim_wrapper_type = 'Bfloat16OptimWrapper'
 
 # Every batch has one size, so that a teacher's feature maps of an image can be kept: teacher.cache.
 _base_.small_images.data_preprocessor.pad_size_divisor = 320
 _base_.small_images.rpn_head.anchor_generator = dict(scales=[2, 4, 8, 16])
 model = dict(**_base_.small_images)
-train_dataloader = dict(dataset=dict(data_root=data_root))
+train_dataloader = dict(batch_size=batch_size, dataset=dict(data_root=data_root))
 val_dataloader = dict(dataset=dict(data_root=data_root))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+optim_wrapper = dict(type=optim_wrapper_type, optimizer=dict(lr=0.004))
 _base_.param_scheduler[0].end = 100
 _base_.param_scheduler[1].T_max = max_epochs
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1))
