@@ -50,7 +50,7 @@ class LayerView:
     students: dict[str, Tensor]
 
     def mmd2(self, title: str) -> float:
-        """Compute MMD² between the patterns of a student and of the teacher (NST, eq. 4).
+        """Compute MMD² between the patterns of a student and of the teacher (NST).
 
         Args:
             title (str): The title of the student.

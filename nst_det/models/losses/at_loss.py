@@ -16,8 +16,8 @@ MODES = ('paper', 'code')
 def attention_pattern(feature_map: Tensor) -> Tensor:
     """Compute where a layer attends: its squared activations summed over the channels, normalised.
 
-    Source: Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1612.03928, F²_sum of section 3.1 and
-    Q / ‖Q‖₂ of eq. 2.
+    Source: Zagoruyko & Komodakis 2017, https://arxiv.org/abs/1612.03928, section 3.1: F²_sum and
+    Q / ‖Q‖₂.
 
     Args:
         feature_map (Tensor): `(N, C, H, W)`.
@@ -45,7 +45,7 @@ def attention_distance(
     With Q_S and Q_T the :func:`attention_pattern` of the two feature maps, the paper and its
     authors' code differ:
 
-    - ``'paper'``: ‖Q_S − Q_T‖₂ (Zagoruyko & Komodakis 2017, eq. 2 with p = 2);
+    - ``'paper'``: ‖Q_S − Q_T‖₂ (Zagoruyko & Komodakis 2017, section 3.1, with p = 2);
     - ``'code'``: the mean over the positions of (Q_S − Q_T)².
 
     Args:
@@ -89,7 +89,7 @@ class ATLoss(FeatureLoss):
         loss_weight (float, str or dict): β, at least 0, or ``'auto'``. Defaults to 1000.0, the
             paper's value for ``'code'``; for ``'paper'``, values from 1 to 10 are on the scale of a
             detector's losses.
-        mode (str): ``'paper'`` (eq. 2) or ``'code'`` (what its authors published).
+        mode (str): ``'paper'`` (section 3.1) or ``'code'`` (what its authors published).
             Defaults to ``'code'``.
         connector (dict or Connector, optional): Converts the student's feature map first, such as
             ``dict(type='ConvConnector')``. Defaults to None.

@@ -48,11 +48,17 @@ class CrossKDLoss(LogitLoss):
     :class:`KDLoss`; w the teacher's largest class score. D is 1 − GIoU of the boxes, or in heads
     with distributions of the edges (GFL) the mean of their KL divergences.
 
+    The paper takes the mean over all positions, each of the same weight. The authors' code divides
+    the sum of QFL by the number of positions that the student's assigner gives to objects, and has
+    the weights w, as here.
+
     Args:
         loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 1.0.
-        box_weight (float): λ_b, at least 0. Defaults to 1.0; the authors take 4.0 for GFL.
+        box_weight (float): λ_b, at least 0. Defaults to 1.0; the authors take 4.0 for GFL and,
+            with 1 − IoU as D, 0.75 for FCOS.
         stage (int): The number of convolutions of the student's head, in each branch, before its
-            features go to the teacher's head. At least 1. Defaults to 3 (of 4).
+            features go to the teacher's head. At least 1. Defaults to 3 (of 4); the authors take 2
+            for FCOS.
         beta (float): β of QFL, at least 0. Defaults to 1.0.
 
     Raises:

@@ -18,7 +18,7 @@ from nst_det.models.losses.positions import (
 
 
 class GlobalRelation(nn.Module):
-    """Adds to every position what attention reads from all positions (FGD, R of section 3.3).
+    """Adds to every position what attention reads from all positions (FGD, R of section 3.2).
 
     Args:
         channels (int): C.
@@ -62,15 +62,17 @@ class FGDLoss(FeatureLoss):
         + γ \bigl(‖A^S_T - A^S_S‖_1 + ‖A^C_T - A^C_S‖_1\bigr)
         + λ_G \sum_{c,i} (R(F_T) - R(F_S))_{c,i}^2 \Bigr)
 
-    M is 1 inside the ground-truth boxes. S is one over the number of positions of the box, of the
-    smallest one where boxes overlap, or of the background. A^S and A^C are the attention of the
-    teacher over the positions and over the channels: the softmax of the mean absolute activation
-    over the temperature, times the number of positions or channels. R reads a global relation; both
-    feature maps have one of their own, trained with the student and not in its checkpoint.
+    Its three lines are eqs. 9, 10 and 12 of the paper. M is 1 inside the ground-truth boxes. S is
+    one over the number of positions of the box, of the smallest one where boxes overlap, or of the
+    background. A^S and A^C are the attention of the teacher over the positions and over the
+    channels: the softmax of the mean absolute activation over the temperature, times the number of
+    positions or channels. R reads a global relation; both feature maps have one of their own,
+    trained with the student and not in its checkpoint.
 
     The sums are the paper's and its code's, hence the small weights. The defaults are those for
     anchor-based one-stage detectors; two-stage detectors take α = γ = 5e-5, β = 2.5e-5 and
-    λ_G = 5e-7.
+    λ_G = 5e-7 (section 4.2). The authors' code takes the positions of a box to be those that it
+    touches and one more to the right and below; here they are those whose centre is inside.
 
     Args:
         loss_weight (float, str or dict): λ, a factor of all terms, at least 0, or ``'auto'``.

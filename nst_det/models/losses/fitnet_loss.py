@@ -14,8 +14,9 @@ class FitNetLoss(FeatureLoss):
 
     .. math:: L = \frac{λ}{2} \cdot \mathrm{mean} (F_T − r(F_S))^2
 
-    the paper's eq. 3 as a mean over images, channels and positions, so that λ does not depend on
-    the size of the feature map. r is the connector, which the paper calls a regressor.
+    the paper's eq. 3 (section 2.2) as a mean over images, channels and positions, so that λ does
+    not depend on the size of the feature map. r is the connector, which the paper calls a
+    regressor.
 
     Args:
         loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 100.0.

@@ -15,7 +15,7 @@ from nst_det.models.losses.mmd.mmd2 import mmd2
 def nst_mmd2(
     student: Tensor, teacher: Tensor, kernel: Kernel, mask: Tensor | None = None
 ) -> Tensor:
-    """Compute MMD² between the selectivity patterns of two feature maps (NST, eq. 4).
+    """Compute MMD² between the selectivity patterns of two feature maps.
 
     It is computed in float32 (float64 for such inputs), also inside autocast, because MMD² is a
     small difference of nearly equal means.
@@ -45,8 +45,8 @@ class NSTLoss(FeatureLoss):
 
     .. math:: L = \frac{λ}{2} \cdot \frac{1}{N} \sum_n \mathrm{MMD}^2(F_T^n, F_S^n)
 
-    This is eq. 5 of the paper with the factor ½, so ``loss_weight`` *is* λ of the paper. Public
-    re-implementations that multiply MMD² by 50 directly use what is ``loss_weight=100`` here.
+    The factor ½ is the paper's, so ``loss_weight`` *is* λ of the paper. Public re-implementations
+    that multiply MMD² by 50 directly use what is ``loss_weight=100`` here.
 
     The channel counts of teacher and student may differ; no connector is needed.
 

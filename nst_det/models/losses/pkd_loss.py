@@ -32,7 +32,7 @@ class PKDLoss(FeatureLoss):
 
     Args:
         loss_weight (float, str or dict): λ, at least 0, or ``'auto'``. Defaults to 6.0, the
-            paper's value for two-stage detectors; 10 for one-stage detectors.
+            paper's value for two-stage teachers; 10 for one-stage teachers.
         mode (str): ``'paper'`` or ``'code'``. Defaults to ``'paper'``.
         connector (dict or Connector, optional): Converts the student's feature map first. Defaults
             to ``dict(type='ConvConnector')``, a 1×1 convolution if the channel counts differ.

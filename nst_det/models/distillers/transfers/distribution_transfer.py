@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from mmdet.models.task_modules.assigners import ATSSAssigner
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
@@ -13,7 +14,8 @@ from nst_det.models.distillers.taps.recorder import Recorder
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.distillers.transfers.dense_levels import cut_level
-from nst_det.models.losses import TransferLoss
+from nst_det.models.distillers.transfers.valuable_region import valuable_region
+from nst_det.models.losses import LDLoss
 
 DISTRIBUTIONS = 'distributions'
 
@@ -26,26 +28,41 @@ class DistributionOutput(StudentOutput):
         logits (list[Tensor]): The class logits of each level, `(N, K, H, W)`.
         labels (list[Tensor]): The class of each position of each level, `(N, H·W)`; K or more, or
             negative, if it is on no object.
+        anchors (list[Tensor]): The anchor of each position of each level, `(N, H·W, 4)`.
+        counts (list[Tensor]): Whether that anchor is inside the image, `(N, H·W)`, bool.
+        topk (int): The number of anchors of a level that the assigner considers for an object.
     """
 
     logits: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
+    anchors: list[Tensor] = field(default_factory=list)
+    counts: list[Tensor] = field(default_factory=list)
+    topk: int = 0
 
 
 class DistributionTransfer(Transfer):
     """A transfer that makes the student as sure of the edges of boxes as the teacher is.
 
     Args:
-        loss (TransferLoss): A loss that compares distributions: takes those of student and teacher
-            and the weights of the positions, gives a scalar.
+        loss (LDLoss): Takes the distributions of student and teacher and the weights of the
+            positions in two regions, gives a scalar.
         name (str): The key of the loss in the loss dict.
     """
 
-    def __init__(self, loss: TransferLoss, name: str) -> None:
+    loss: LDLoss
+
+    def __init__(self, loss: LDLoss, name: str) -> None:
         super().__init__(loss, name, DISTRIBUTIONS)
 
     def check_student(self, detector: nn.Module) -> None:
         self._check(detector, 'student')
+        assigner = getattr(detector.bbox_head, 'assigner', None)
+        if self.loss.vlr_weight and not isinstance(assigner, ATSSAssigner):
+            raise UserError(
+                f"{type(self.loss).__name__}: the student's assigner is {type(assigner).__name__}, "
+                'but the valuable localization region needs an ATSSAssigner: set vlr_weight=0 to '
+                'leave that region out'
+            )
 
     def check_teacher(self, detector: nn.Module) -> None:
         self._check(detector, 'teacher')
@@ -66,17 +83,21 @@ class DistributionTransfer(Transfer):
     @contextmanager
     def record(self, student: nn.Module) -> Iterator[StudentOutput]:
         head = student.bbox_head
-        output = DistributionOutput([])
+        output = DistributionOutput([], topk=head.assigner.topk if self.loss.vlr_weight else 0)
 
         def note_predictions(call: int, predictions: Sequence[Sequence[Tensor]]) -> None:
             output.logits.extend(predictions[0])
             output.tensors.extend(predictions[1])
 
+        def note_targets(call: int, targets: Sequence[Any]) -> None:
+            anchors, labels, label_weights = targets[:3]
+            output.anchors.extend(anchors)
+            output.labels.extend(labels)
+            output.counts.extend(weights > 0 for weights in label_weights)
+
         with Recorder() as recorder:
             recorder.on_output(head, note_predictions)
-            recorder.on_output(
-                head, lambda call, targets: output.labels.extend(targets[1]), 'get_targets'
-            )
+            recorder.on_output(head, note_targets, 'get_targets')
             yield output
         if not len(output.labels) == len(output.tensors) > 0:
             raise UserError(
@@ -99,22 +120,37 @@ class DistributionTransfer(Transfer):
             teacher_output.run_head()[1],
             student_output.logits,
             student_output.labels,
+            self._valuable_levels(student_output, batch),
             strict=True,
         )
-        for student, teacher, logits, labels in levels:
+        for student, teacher, logits, labels, valuable in levels:
             if student.shape[1] != teacher.shape[1]:
                 raise UserError(
                     f'{loss}: the student predicts {student.shape[1] // 4} places for an edge, the '
                     f'teacher {teacher.shape[1] // 4}: both need the same reg_max'
                 )
             teacher = cut_level(teacher, teacher_output, student, batch, loss)
-            classes = logits.shape[1]
-            labels = labels.reshape(-1)
-            on_object = (labels >= 0) & (labels < classes)
+            on_object = ((labels >= 0) & (labels < logits.shape[1])).reshape(-1)
+            valuable = valuable.reshape(-1)
+            needed = on_object | (valuable > 0)
             student, teacher, logits = (
-                level.permute(0, 2, 3, 1).flatten(0, 2)[on_object]
+                level.permute(0, 2, 3, 1).flatten(0, 2)[needed]
                 for level in (student, teacher, logits)
             )
-            rows.append([student, teacher, logits.detach().float().sigmoid().amax(1)])
-        student, teacher, weights = (torch.cat(parts) for parts in zip(*rows))
-        return self.loss(student.unflatten(1, (4, -1)), teacher.unflatten(1, (4, -1)), weights)
+            weights = on_object[needed] * logits.detach().float().sigmoid().amax(1)
+            rows.append([student, teacher, weights, valuable[needed]])
+        student, teacher, weights, valuable = (torch.cat(parts) for parts in zip(*rows))
+        edges = (places.unflatten(1, (4, -1)) for places in (student, teacher))
+        return self.loss(*edges, weights, valuable)
+
+    def _valuable_levels(self, output: DistributionOutput, batch: Batch) -> list[Tensor]:
+        """The weight of each position in the valuable localization region, level by level."""
+        if not self.loss.vlr_weight or batch.boxes is None:
+            return [anchors.new_zeros(anchors.shape[:2]) for anchors in output.anchors]
+        anchors, counts = zip(*output.anchors), zip(*output.counts)
+        images = [
+            valuable_region(*image, topk=output.topk)
+            for image in zip(anchors, counts, batch.boxes, strict=True)
+        ]
+        sizes = [level.shape[1] for level in output.anchors]
+        return list(torch.stack(images).split(sizes, dim=1))

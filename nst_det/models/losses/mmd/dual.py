@@ -12,8 +12,8 @@ def dual_mmd2(x: Tensor, y: Tensor) -> Tensor:
     .. math:: \mathrm{MMD}^2 = \left\| \tfrac{1}{C_x} \hat X^⊤ \hat X
         − \tfrac{1}{C_y} \hat Y^⊤ \hat Y \right\|_F^2
 
-    with a pattern in each row of X̂ and Ŷ (NST, https://arxiv.org/abs/1707.01219, section 3.3,
-    eq. 7). The products take O(C·HW²), those of Gram matrices O(C²·HW).
+    with a pattern in each row of X̂ and Ŷ (NST, https://arxiv.org/abs/1707.01219). The products
+    take O(C·HW²), those of Gram matrices O(C²·HW).
 
     Args:
         x (Tensor): One set of channels, not normalised, `(N, C_x, H·W)`.

@@ -88,7 +88,7 @@ class Kernel(ABC):
 
 @MODELS.register_module()
 class LinearKernel(Kernel):
-    """k(x, y) = xᵀy (NST, section 3.3)."""
+    """k(x, y) = xᵀy (NST)."""
 
     def values(
         self, gram: Tensor, sq_x: Tensor, sq_y: Tensor, bandwidth: Tensor | None = None
@@ -98,7 +98,7 @@ class LinearKernel(Kernel):
 
 @MODELS.register_module()
 class PolynomialKernel(Kernel):
-    """k(x, y) = (xᵀy + c)^d (NST, section 3.3).
+    """k(x, y) = (xᵀy + c)^d (NST).
 
     Args:
         degree (int): d, at least 1. Defaults to 2, as in the paper.
@@ -131,7 +131,7 @@ class PolynomialKernel(Kernel):
 
 @MODELS.register_module()
 class GaussianKernel(Kernel):
-    """k(x, y) = exp(−‖x − y‖² / (2σ²)) (NST, section 3.3).
+    """k(x, y) = exp(−‖x − y‖² / (2σ²)) (NST).
 
     Args:
         sigma_squared (float, optional): σ², greater than 0. Defaults to None, as in the paper: the

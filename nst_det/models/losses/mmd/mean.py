@@ -12,7 +12,7 @@ def mean_mmd2(x: Tensor, y: Tensor) -> Tensor:
     .. math:: \mathrm{MMD}^2 = \left\| \tfrac{1}{C_x} \sum_i \hat x_i
         − \tfrac{1}{C_y} \sum_j \hat y_j \right\|^2
 
-    (NST, https://arxiv.org/abs/1707.01219, section 3.3). It takes O(C·HW).
+    (NST, https://arxiv.org/abs/1707.01219). It takes O(C·HW).
 
     Args:
         x (Tensor): One set of channels, not normalised, `(N, C_x, H·W)`.

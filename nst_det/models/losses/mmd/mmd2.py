@@ -11,7 +11,7 @@ from nst_det.models.losses.mmd.mean import mean_mmd2
 def mmd2(x: Tensor, y: Tensor, kernel: Kernel) -> Tensor:
     """Compute the squared maximum mean discrepancy between two sets of patterns.
 
-    Source: NST, https://arxiv.org/abs/1707.01219, eq. 4.
+    Source: NST, https://arxiv.org/abs/1707.01219.
 
     Args:
         x (Tensor): One set of channels, not normalised, `(N, C_x, H·W)`.

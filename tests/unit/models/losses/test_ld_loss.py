@@ -20,6 +20,10 @@ def weights():
     return torch.tensor([0.9, 0.1, 0.5, 0.3, 0.7], dtype=torch.float64)
 
 
+def valuable():
+    return torch.tensor([0.0, 0.4, 0.2, 0.0, 0.3], dtype=torch.float64)
+
+
 def softmax(row, temperature):
     powers = [math.exp(value / temperature) for value in row]
     return [power / sum(powers) for power in powers]
@@ -28,15 +32,20 @@ def softmax(row, temperature):
 @pytest.mark.parametrize('mode', ['paper', 'code'])
 @pytest.mark.parametrize('temperature', [1.0, 10.0])
 def test_ld_loss_equals_the_formula(mode, temperature):
-    total = 0.0
-    for student, teacher, weight in zip(edges(0).tolist(), edges(1).tolist(), weights().tolist()):
-        for of_student, of_teacher in zip(student, teacher):
-            p, q = softmax(of_teacher, temperature), softmax(of_student, temperature)
-            divergence = temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q))
-            total += weight * divergence / 4
-    total /= weights().sum().item() if mode == 'paper' else 7
-    found = LDLoss(0.25, temperature, mode)(edges(0), edges(1), weights())
-    assert found.item() == pytest.approx(0.25 * total, rel=1e-12)
+    regions = []
+    for region in (weights().tolist(), valuable().tolist()):
+        total = 0.0
+        for student, teacher, weight in zip(edges(0).tolist(), edges(1).tolist(), region):
+            for of_student, of_teacher in zip(student, teacher):
+                p, q = softmax(of_teacher, temperature), softmax(of_student, temperature)
+                divergence = temperature**2 * sum(a * math.log(a / b) for a, b in zip(p, q))
+                total += weight * divergence / 4
+        regions.append(total / (sum(region) if mode == 'paper' else 7))
+    loss = LDLoss(0.25, temperature, mode, vlr_weight=0.5)
+    found = loss(edges(0), edges(1), weights(), valuable())
+    assert found.item() == pytest.approx(0.25 * (regions[0] + 0.5 * regions[1]), rel=1e-12)
+    alone = loss(edges(0), edges(1), weights())
+    assert alone.item() == pytest.approx(0.25 * regions[0], rel=1e-12)
 
 
 def test_the_code_is_mmdets():
@@ -58,9 +67,9 @@ def test_the_code_is_mmdets():
 @pytest.mark.parametrize('mode', ['paper', 'code'])
 def test_equal_edges_have_no_loss_and_no_positions_have_none(mode):
     loss = LDLoss(mode=mode)
-    assert loss(edges(0), edges(0), weights()).abs() < 1e-12
+    assert loss(edges(0), edges(0), weights(), valuable()).abs() < 1e-12
     none = edges(0)[:0].requires_grad_()
-    value = loss(none, edges(1)[:0], weights()[:0])
+    value = loss(none, edges(1)[:0], weights()[:0], valuable()[:0])
     value.backward()
     assert value == 0
 
@@ -69,7 +78,7 @@ def test_equal_edges_have_no_loss_and_no_positions_have_none(mode):
 def test_the_gradient_is_that_of_finite_differences(mode):
     loss = LDLoss(mode=mode)
     student = edges(0).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: loss(x, edges(1), weights()), student)
+    assert torch.autograd.gradcheck(lambda x: loss(x, edges(1), weights(), valuable()), student)
 
 
 def test_a_shift_of_the_logits_of_an_edge_does_not_count():
@@ -80,7 +89,9 @@ def test_a_shift_of_the_logits_of_an_edge_does_not_count():
     )
 
 
-@pytest.mark.parametrize(('option', 'value'), [('temperature', 0), ('mode', 'papr')])
+@pytest.mark.parametrize(
+    ('option', 'value'), [('temperature', 0), ('mode', 'papr'), ('vlr_weight', -1)]
+)
 def test_a_wrong_option_is_one_clear_line(option, value):
     with pytest.raises(UserError, match=f'^{option} is [^\n]*$') as error:
         LDLoss(**{option: value})

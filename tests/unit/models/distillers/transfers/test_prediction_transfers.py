@@ -12,7 +12,8 @@ from mmengine.config import ConfigDict
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.recorder import Recorder
-from nst_det.models.losses import MatchedQueryLoss, kd_divergence
+from nst_det.models.distillers.transfers.valuable_region import valuable_region
+from nst_det.models.losses import LDLoss, MatchedQueryLoss, kd_divergence
 
 CLASSES, WEIGHT = 3, 2.0
 COLOURS = dict(type='DetDataPreprocessor', mean=[110.0] * 3, std=[60.0] * 3, pad_size_divisor=16)
@@ -20,6 +21,7 @@ BACKBONE = dict(type='InceptionBN', width=0.1, norm_eval=True)
 CHANNELS = MODELS.build(BACKBONE).taps(0.1)['4b'].channels
 CODER = dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
 ATSS = dict(type='ATSSAssigner', topk=9)
+MAX_IOU = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0)
 SQUARE = dict(
     type='AnchorGenerator', ratios=[1.0], octave_base_scale=2, scales_per_octave=1, strides=[16]
 )
@@ -42,12 +44,8 @@ PREDICTORS = dict(
 )
 
 
-def detector(head, stacked_convs=3, **changes):
-    assigner = (
-        ATSS
-        if head in ('GFL', 'ATSS')
-        else dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0)
-    )
+def detector(head, stacked_convs=3, assigner=None, **changes):
+    assigner = assigner or (ATSS if head in ('GFL', 'ATSS') else MAX_IOU)
     norm = {} if head == 'RetinaNet' else dict(norm_cfg=dict(type='BN'))
     return dict(
         type='SingleStageDetector',
@@ -183,6 +181,7 @@ def test_ld_in_code_mode_is_mmdets_ld_head(padded_batch):
         loss_weight=0.25,
         temperature=10.0,
         mode='code',
+        vlr_weight=0,
     )
     head = dict(detector('GFL')['bbox_head'], type='LDHead')
     head['loss_ld'] = dict(type='KnowledgeDistillationKLDivLoss', loss_weight=0.25, T=10)
@@ -200,6 +199,30 @@ def test_ld_in_code_mode_is_mmdets_ld_head(padded_batch):
     assert 0 < found['grad_ratio_ld'] < float('inf')
 
 
+def test_the_valuable_localization_region_adds_its_positions(padded_batch):
+    found = {}
+    for weight in (0, 0.25):
+        model = distiller(
+            detector('GFL'), detector('GFL'), type='LDLoss', mode='code', vlr_weight=weight
+        )
+        data = padded_batch(model)
+        found[weight] = model(**copy.deepcopy(data), mode='loss')['loss_ld']
+    head, metas = model.student.bbox_head, [sample.metainfo for sample in data['data_samples']]
+    with torch.no_grad():
+        _, (student,) = head(model.student.extract_feat(data['inputs']))
+        _, (teacher,) = model.teacher.detector.bbox_head(
+            model.teacher.detector.extract_feat(data['inputs'])
+        )
+    anchors, inside = head.get_anchors([student.shape[2:]], metas, device='cpu')
+    total = 0.0
+    for n, sample in enumerate(data['data_samples']):
+        u = valuable_region(anchors[n], inside[n], sample.gt_instances.bboxes, ATSS['topk'])
+        rows = [edges[n].flatten(1).T.unflatten(1, (4, -1)) for edges in (student, teacher)]
+        assert (u > 0).any()
+        total += LDLoss(mode='code')(*rows, u)
+    torch.testing.assert_close(found[0.25] - found[0], 0.25 * total, rtol=1e-4, atol=1e-6)
+
+
 def test_images_without_objects_have_no_ld_loss(padded_batch):
     model = distiller(detector('GFL'), detector('GFL'), type='LDLoss')
     data = padded_batch(model)
@@ -215,6 +238,12 @@ def test_images_without_objects_have_no_ld_loss(padded_batch):
     [
         ('LDLoss', detector('ATSS'), detector('GFL'), "the student's ATSSHead: it needs a GFLHead"),
         ('LDLoss', detector('GFL'), detector('ATSS'), "the teacher's ATSSHead: it needs a GFLHead"),
+        (
+            'LDLoss',
+            detector('GFL', assigner=MAX_IOU),
+            detector('GFL'),
+            'needs an ATSSAssigner: set',
+        ),
         ('CrossKDLoss', detector('ATSS', 2), detector('ATSS'), 'choose a stage from 1 to 2'),
         ('MatchedQueryLoss', detector('ATSS'), detector('ATSS'), 'finds no queries'),
     ],
