@@ -6,10 +6,11 @@ READY := $(VENV)/.ready
 
 INPUTS ?= 100000
 
-.PHONY: help setup demo table-demo bench test test-quick test-all fuzz lint docs clean
+.PHONY: help setup demo table-demo losses-demo bench test test-quick test-all fuzz lint docs clean
 help:
 	@echo 'make demo   make a small data set, distil a detector on it, and compare (3 to 8 minutes)'
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
+	@echo 'make losses-demo  every loss on drawn shapes, three seeds (about an hour)'
 	@echo 'make test   run the tests; make test-quick only those without a training (about a minute);'
 	@echo '            make test-all the slow ones too: every detector family of mmdet'
 	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
@@ -37,6 +38,12 @@ table-demo: $(READY)
 	$(BIN)/python tools/run_table.py configs/tables/table4_shapes.py \
 	  --teacher configs/faster_rcnn/faster-rcnn_inception-bn-w0.375_24e_shapes128.py \
 	  --seeds 0 1 2 3 4 --work-dir work_dirs/table_demo
+
+losses-demo: $(READY)
+	$(BIN)/python tools/make_shapes_voc.py data/shapes_table --train 400 --test 200 --size 128
+	$(BIN)/python tools/run_table.py configs/tables/losses_shapes.py \
+	  --teacher configs/gfl/gfl_inception-bn-w0.375_24e_shapes128.py \
+	  --seeds 0 1 2 --work-dir work_dirs/losses_demo
 
 # One process a core, at most four, for each holds a gigabyte, and each with one thread; a file's tests
 # share what is made for them. In the order of the names, the long commands of the pages begin first.

@@ -20,6 +20,7 @@ from nst_det.models import InceptionBN
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 
 TABLES = ['table4_shapes', 'table4_voc07', 'table4_voc07-320']
+LOSSES = ['losses_shapes', 'losses_voc07-320']  # see test_losses_tables.py
 METHODS = {
     'baseline': [],
     'kd': ['KDLoss'],
@@ -32,7 +33,7 @@ METHODS = {
     'kd_fitnet': ['KDLoss', 'FitNetLoss'],
     'kd_at': ['KDLoss', 'ATLoss'],
 }
-PLAIN = sorted(CONFIGS.glob('faster_rcnn/*.py'))
+PLAIN = sorted([*CONFIGS.glob('faster_rcnn/*.py'), *CONFIGS.glob('gfl/*.py')])
 TAUGHT = [CONFIGS / 'faster_rcnn_nst_voc.py', *sorted(CONFIGS.glob('nst/*.py'))]
 NAMES = [path.relative_to(CONFIGS).as_posix() for path in (*PLAIN, *TAUGHT)]
 ROWS = [f'tables/{table}.py {row}' for table in TABLES for row in METHODS]
@@ -63,7 +64,8 @@ def taught(name: str) -> bool:
 
 def test_the_tables_and_the_configs_beside_them_are_all_that_is_shipped():
     files = {path.relative_to(CONFIGS) for path in CONFIGS.rglob('*.py')}
-    named = {Path(name) for name in NAMES} | {Path(f'tables/{table}.py') for table in TABLES}
+    tables = {Path(f'tables/{table}.py') for table in [*TABLES, *LOSSES]}
+    named = {Path(name) for name in NAMES} | tables
     assert {file for file in files if file.parts[0] not in ('_base_', 'from_mmrazor')} == named
 
 
@@ -71,11 +73,11 @@ def test_the_readme_lists_every_config():
     text = (CONFIGS / 'README.md').read_text()
     listed = set(
         re.findall(
-            r'`((?:faster_rcnn|nst|tables|from_mmrazor)/\S+\.py|faster_rcnn_nst_voc\.py)`', text
+            r'`((?:faster_rcnn|gfl|nst|tables|from_mmrazor)/\S+\.py|faster_rcnn_nst_voc\.py)`', text
         )
     )
     rewritten = {f'from_mmrazor/{file.name}' for file in CONFIGS.glob('from_mmrazor/*.py')}
-    assert listed == {*NAMES, *rewritten, *(f'tables/{table}.py' for table in TABLES)}
+    assert listed == {*NAMES, *rewritten, *(f'tables/{table}.py' for table in [*TABLES, *LOSSES])}
 
 
 # The names.
@@ -90,7 +92,7 @@ def test_a_name_tells_the_method_the_widths_the_epochs_and_the_data_set(name):
     models = [cfg.model]
     if taught(name):
         models = [cfg.model.student, teacher_model(cfg.model.teacher)]
-    backbones = fields[1:-2] if folder == 'faster_rcnn' else fields[2:-2]
+    backbones = fields[2:-2] if folder == 'nst' else fields[1:-2]
     assert [_field(model) for model in models] == [
         field.removesuffix('-nst-pre') for field in backbones
     ]
@@ -137,7 +139,8 @@ def test_the_channel_numbers_are_those_of_the_width(width):
 def test_a_config_builds_its_detector(name):
     cfg = config(name)
     detector = MODELS.build(cfg.model)
-    assert type(detector).__name__ == ('NSTDistiller' if taught(name) else 'FasterRCNN')
+    plain = 'SingleStageDetector' if name.startswith('gfl') else 'FasterRCNN'
+    assert type(detector).__name__ == ('NSTDistiller' if taught(name) else plain)
 
 
 @pytest.mark.parametrize('name', [*NAMES, *ROWS])

@@ -1,0 +1,154 @@
+"""Time a training step with each loss of the table of losses, side by side, and its peak memory.
+
+The detectors are those of ``configs/tables/losses_shapes.py``, untrained, on images of 320 pixels.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from terminaltables import GithubFlavoredMarkdownTable
+from torch import nn
+
+from benchmarks.teacher_pass import run_teacher
+from benchmarks.timing import medians, peak_memory
+from benchmarks.training_step import batch, step
+from nst_det.cli import user_errors
+from nst_det.engine.hooks.channels_last_hook import store_channels_last
+from nst_det.experiments import read_rows
+from nst_det.models.distillers.transfers.base import Batch
+
+TABLE = Path(__file__).resolve().parents[1] / 'configs/tables/losses_shapes.py'
+IMAGES, SIDE = 4, 320  # the images of the table's batch: RKD compares at least three
+
+
+def build(cfg: Config, device: str) -> nn.Module:
+    """Build the model of a row, with an untrained teacher and the weight 1."""
+    torch.manual_seed(0)
+    model = cfg.model
+    if 'transfers' in model:
+        model.teacher.checkpoint = 'random'
+        model.monitor_interval = 0
+        model.transfers[0].loss.loss_weight = 1.0
+    detector = MODELS.build(model)
+    detector.init_weights()
+    store_channels_last(detector.to(device))  # as the config does
+    return detector.train()
+
+
+def loss_alone(model: nn.Module, data: dict) -> Callable[[], None]:
+    """Prepare the forward and the backward pass of a distiller's one loss, up to its inputs.
+
+    What the teacher's head computes for the loss is a part of it; the teacher's backbone is not.
+    """
+    transfer = model.transfers[0]
+    taps = transfer.teacher_taps
+    images, samples = data['inputs'], data['data_samples']
+    teacher_output = model.open_teacher()(
+        images, samples, model.data_preprocessor, taps, with_logits=transfer.needs_logits
+    )
+    with transfer.record(model.student) as output:
+        model.student.loss(images, samples)
+    compared = Batch.of(images, samples, model.ignore_padding)
+    tensors = [tensor.detach().requires_grad_() for tensor in output.tensors]
+
+    def run() -> None:
+        transfer.compare(tensors, output, compared, teacher_output).backward()
+        for tensor in [*tensors, *transfer.loss.parameters()]:
+            tensor.grad = None
+
+    return run
+
+
+def measure(turns: int, device: str) -> list[dict]:
+    """Time the steps of all rows in turn, and in another turn their losses alone.
+
+    Args:
+        turns (int): How often each one is timed.
+        device (str): ``'cpu'`` or ``'cuda'``.
+
+    Returns:
+        list[dict]: A row for each loss, after that of the plain step.
+    """
+    init_default_scope('mmdet')
+    data = batch(IMAGES, device, SIDE)
+    rows = read_rows([str(TABLE)])
+    models = {cfg.method: build(cfg, device) for cfg in rows.values()}
+    plain = next(iter(models))
+    steps = {name: partial(step, model, data) for name, model in models.items()}
+    times = medians(steps, turns, device)
+    print('  the steps: done', flush=True)
+    taught = {name: model for name, model in models.items() if name != plain}
+    parts = {name: loss_alone(model, data) for name, model in taught.items()}
+    teacher = partial(run_teacher, taught['FitNet'], data)
+    alone = medians({**parts, 'teacher': teacher, plain: steps[plain]}, turns, device)
+    print('  the losses alone: done', flush=True)
+    shared = dict(plain_seconds=times[plain], teacher_seconds=alone['teacher'])
+    return [
+        dict(
+            loss=name,
+            step_seconds=seconds,
+            over_plain=seconds / times[plain],
+            loss_seconds=alone[name] if name in parts else 0.0,
+            share_of_plain=alone[name] / alone[plain] if name in parts else 0.0,
+            step_bytes=peak_memory(steps[name], device),
+            loss_bytes=peak_memory(parts[name], device) if name in parts else 0,
+            **shared,
+        )
+        for name, seconds in times.items()
+    ]
+
+
+def table(rows: list[dict]) -> str:
+    """Write the figures as a Markdown table."""
+    cells = [['loss', 'alone, ms', '× plain step', 'step, ms', '× plain step', 'MiB', 'step, MiB']]
+    for row in rows:
+        alone = [
+            f'{1e3 * row["loss_seconds"]:.1f}',
+            f'{row["share_of_plain"]:.3f}',
+        ]
+        cells.append(
+            [
+                row['loss'],
+                *(alone if row['loss_seconds'] else ['', '']),
+                f'{1e3 * row["step_seconds"]:.0f}',
+                f'{row["over_plain"]:.2f}',
+                f'{row["loss_bytes"] / 2**20:.1f}' if row['loss_bytes'] else '',
+                f'{row["step_bytes"] / 2**20:.0f}',
+            ]
+        )
+    return GithubFlavoredMarkdownTable(cells).table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--turns', type=int, default=7, help='how often each one is timed')
+    parser.add_argument(
+        '--out', default='work_dirs/bench/losses.json', help='file for the figures as JSON'
+    )
+    args = parser.parse_args()
+    MMLogger.get_instance('bench', log_level='ERROR')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    threads = f'{torch.get_num_threads()} of {os.cpu_count()} cores'
+    print(f'{device}, {threads}, {IMAGES} images of {SIDE} pixels', flush=True)
+    rows = measure(args.turns, device)
+    file = Path(args.out)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(rows, indent=1))
+    teacher = 1e3 * rows[0]['teacher_seconds']
+    print(
+        f"\nthe teacher's pass to the layer: {teacher:.0f} ms\n\n{table(rows)}\n\nfigures: {file}"
+    )
+
+
+if __name__ == '__main__':
+    with user_errors():
+        main()
