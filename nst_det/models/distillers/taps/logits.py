@@ -133,10 +133,11 @@ class DenseLogits:
                 'head with one logit per class and position, such as RetinaHead, FCOSHead, '
                 'ATSSHead, GFLHead, RTMDetHead or YOLOXHead'
             )
-        if getattr(self.head.loss_cls, 'activated', False):
+        loss_cls = getattr(self.head, 'loss_cls', None)  # SSDHead has none
+        if getattr(loss_cls, 'activated', False):
             raise UserError(
                 f'KDLoss: {self.where} gives probabilities, expected logits '
-                f'({type(self.head.loss_cls).__name__} with activated=True)'
+                f'({type(loss_cls).__name__} with activated=True)'
             )
         self.sigmoid = bool(self.head.use_sigmoid_cls)
 

@@ -46,11 +46,15 @@ class CrossHeadTransfer(Transfer):
         kind = type(detector if head is None else head).__name__
         loss = type(self.loss).__name__
         supported = isinstance(head, (RetinaHead, ATSSHead, GFLHead, FCOSHead))
-        if not supported or isinstance(head, VFNetHead) or not head.use_sigmoid_cls:
+        if (
+            not (supported and _has_two_branches(head))
+            or isinstance(head, VFNetHead)
+            or not head.use_sigmoid_cls
+        ):
             raise UserError(
                 f"{loss} cannot lead features through the {role}'s {kind}: it supports "
                 'RetinaHead, FCOSHead, ATSSHead, GFLHead and heads derived from them, with a '
-                'sigmoid per class'
+                'sigmoid per class and the same two branches of convolutions for all levels'
             )
         for branch in BRANCHES:
             count = len(getattr(head, branch))
@@ -128,6 +132,13 @@ class CrossHeadTransfer(Transfer):
                         'same feat_channels'
                     )
             return head(features[0])
+
+
+def _has_two_branches(head: nn.Module) -> bool:
+    """Whether each branch is one sequence of convolutions, unlike in TOOD and RTMDet."""
+    return all(
+        hasattr(conv, 'out_channels') for name in BRANCHES for conv in getattr(head, name, [None])
+    )
 
 
 def _append(levels: list[Tensor], call: int, level: Tensor) -> None:
