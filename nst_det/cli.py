@@ -13,14 +13,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nst_det.config.find import find_config
-from nst_det.errors import UserError, nearest, one_line
+from nst_det.errors import UserError, last_line, nearest, one_line
+from nst_det.fileio.find import check_checkpoint
 from nst_det.fileio.trusted import TRUST_OPTION, trust
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+KERNELS: dict[str, dict[str, Any]] = {
+    'poly': dict(type='PolynomialKernel', degree=2, offset=0.0),
+    'linear': dict(type='LinearKernel'),
+    'gaussian': dict(type='GaussianKernel', sigma_squared=None),
+}
 
 
 @contextmanager
@@ -115,6 +122,89 @@ def add_changes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_addition(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a config with NST: the student, its teacher, the layers and the loss.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+    """
+    parser.add_argument('student', help="the student's config file, or package::name")
+    parser.add_argument(
+        '--teacher', required=True, help="the teacher's config file, or package::name"
+    )
+    parser.add_argument(
+        '--teacher-checkpoint', required=True, help="path or URL of the teacher's checkpoint"
+    )
+    parser.add_argument(
+        '--teacher-prefix',
+        metavar='PREFIX',
+        help="what the names of the teacher's weights begin with in that checkpoint, if it holds "
+        'several detectors, as in teacher. (default: found)',
+    )
+    parser.add_argument(
+        '--layers',
+        nargs='+',
+        default=[],
+        metavar='LAYER[=TEACHER_LAYER]',
+        help='layers of the student, each with the layer of the teacher that it learns from if '
+        'that has another name; tools/list_layers.py lists layers (default: proposed by this tool)',
+    )
+    parser.add_argument(
+        '--kernel',
+        default='poly',
+        help=f'{", ".join(KERNELS)} or the name of a class (default: poly)',
+    )
+    parser.add_argument(
+        '--weight',
+        type=_number_or_text,
+        default='auto',
+        help='lambda, the sum over the layers; or auto, with which the training measures that of '
+        'each layer at its start, or auto:5 for another gradient ratio than 20 (default: auto)',
+    )
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=5,
+        help='batches of the training data to try the layers on; 0 for none (default: 5)',
+    )
+
+
+def check_addition(args: argparse.Namespace) -> None:
+    """Check the options of :func:`add_addition` that can be checked without torch.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
+
+    Raises:
+        UserError: If there is no such config or checkpoint, or a number is impossible.
+    """
+    find_config(args.student)
+    find_config(args.teacher)
+    if args.teacher_checkpoint != 'random':
+        check_checkpoint(args.teacher_checkpoint)
+    if args.batches < 0:
+        raise UserError(f'--batches is {args.batches}, expected at least 0')
+
+
+def addition_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Collect the arguments of :class:`nst_det.apis.add_nst.Addition`.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments, see :func:`add_addition`.
+
+    Returns:
+        dict: The arguments.
+    """
+    return dict(
+        student=args.student,
+        teacher=args.teacher,
+        checkpoint=args.teacher_checkpoint,
+        kernel=KERNELS.get(args.kernel, dict(type=args.kernel)),
+        loss_weight=args.weight,
+        prefix=args.teacher_prefix,
+    )
+
+
 def add_prefix(parser: argparse.ArgumentParser) -> None:
     """Add ``--prefix``, for a checkpoint that holds several detectors.
 
@@ -195,11 +285,15 @@ def config_from(args: argparse.Namespace) -> Config:
 
 
 def _fail(error: object) -> None:
-    # An error out of a data worker carries that worker's traceback: its last line is the message.
-    line = (str(error).strip().splitlines() or [''])[-1]
-    line = re.sub(r'^[\w.]+Error: ', '', line)
-    print(f'error: {line}', file=sys.stderr)
+    print(f'error: {last_line(error)}', file=sys.stderr)
     sys.exit(2)
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _assignment(text: str) -> str:

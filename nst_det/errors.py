@@ -1,6 +1,7 @@
 """Errors that a user can correct, each reported in one clear line."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def one_line(error: BaseException, with_type: bool = True) -> str:
     if not message:
         return kind
     return f'{kind}: {message}' if with_type else message
+
+
+def last_line(error: object) -> str:
+    """Shorten the message of an error to what a user reads.
+
+    An error out of a data worker carries the worker's traceback, of which the last line counts.
+
+    Args:
+        error (object): The error, or its message.
+
+    Returns:
+        str: The last line of the message, without the name of an error's class.
+    """
+    line = (str(error).strip().splitlines() or [''])[-1]
+    return re.sub(r'^[\w.]+Error: ', '', line)
 
 
 def refuse_existing(path: Path, advice: str = 'remove it, or choose another name') -> None:

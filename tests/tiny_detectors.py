@@ -1,6 +1,7 @@
 """Detectors of every family that can be exported, tiny, with weights that tell detections apart."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from mmengine.config import Config
@@ -214,9 +215,8 @@ def tiny_detector(family: str, seed: int = 0, grey: bool = False) -> tuple[nn.Mo
     if family == 'Cascade Mask R-CNN':
         for head in cfg.model.roi_head.bbox_head:
             head.update(RCNN)
-    cfg.merge_from_dict(
-        dict(model=changes if 'backbone' in changes else dict(changes, backbone=BACKBONE))
-    )
+    model = changes if 'backbone' in changes else dict(changes, backbone=BACKBONE)
+    cfg.merge_from_dict(dict(model=deepcopy(model)))  # which takes _delete_ out of what it is given
     if grey:
         cfg.model.backbone.in_channels = 1
         cfg.model.data_preprocessor.update(mean=[110.0], std=[60.0], bgr_to_rgb=False)

@@ -2,7 +2,9 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from torch import Tensor, nn
 from nst_det.apis.build import build_detector
 from nst_det.apis.config_styles import PurePythonStyle, TextStyle, is_pure, place
 from nst_det.apis.list_layers import ForwardPass, Layer, list_layers, stride_of
+from nst_det.apis.try_layers import try_layers
 from nst_det.config.detector import is_distiller
 from nst_det.config.load import load_config
 from nst_det.config.options import build_part
+from nst_det.config.settings import change
 from nst_det.errors import UserError, one_line, refuse_existing
+from nst_det.fileio.atomic import write_atomically
 from nst_det.fileio.fit import select_all
 from nst_det.fileio.state_dict import read_state_dict
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch, image_channels, padded_shape
@@ -25,6 +30,7 @@ from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.preprocess import check_channels
 from nst_det.models.distillers.teacher.teacher import RANDOM
 from nst_det.models.losses import NSTLoss
+from nst_det.models.losses.auto_weight import AUTO
 
 TRIAL_IMAGE = 320, 512  # large enough for every level of a pyramid, and quick
 
@@ -41,7 +47,8 @@ class Addition:
         teacher (str): The teacher's config: a path or ``'mmdet::…'``.
         checkpoint (str): The teacher's weights: a path or URL, or ``'random'``.
         kernel (dict): The kernel's config.
-        loss_weight (float): λ, the sum over the layers.
+        loss_weight (float or str): λ, the sum over the layers; or ``'auto'``, with which the
+            training measures that of each layer. Defaults to ``'auto'``.
         prefix (str, optional): The prefix of the teacher's weights in the checkpoint, if it cannot
             be found. Defaults to None.
     """
@@ -50,20 +57,31 @@ class Addition:
     teacher: str
     checkpoint: str
     kernel: dict
-    loss_weight: float
+    loss_weight: float | str = AUTO
     prefix: str | None = None
 
 
-def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[str]:
+def add_nst(
+    addition: Addition,
+    out: str,
+    pairs: Sequence[Pair] = (),
+    report: Callable[[str], None] = print,
+    batches: int = 0,
+    changes: Sequence[str] = (),
+) -> None:
     """Check that a student can learn from a teacher, and write the config for it.
 
     Args:
         addition (Addition): The student, the teacher and the loss.
         out (str): The file to write. It may not exist yet.
         pairs (Sequence[Pair]): The layers. Defaults to (): they are chosen.
-
-    Returns:
-        list[str]: Lines for the user: the layers and the reason for them, and what was not checked.
+        report (Callable): Takes each line for the user: the layers and the reason for them, what
+            was measured, and what was not checked. Defaults to print.
+        batches (int): How many batches of the training data to try the layers on. Layers that
+            (almost) no gradient of the detection losses reaches are left out if they were chosen
+            here. Defaults to 0, none.
+        changes (Sequence[str]): Changes to the written config for that, see
+            :func:`nst_det.config.settings.change`. Defaults to none.
 
     Raises:
         UserError: If something does not exist or does not fit. Nothing is written then.
@@ -72,7 +90,7 @@ def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[st
     if file.suffix != '.py':
         raise UserError(f'the config to write is {out}, expected the name of a .py file')
     refuse_existing(file, 'remove it, or choose another name with -o')
-    build_part(
+    loss = build_part(
         dict(type='NSTLoss', loss_weight=addition.loss_weight, kernel=addition.kernel),
         NSTLoss,
         'loss',
@@ -80,20 +98,28 @@ def add_nst(addition: Addition, out: str, pairs: Sequence[Pair] = ()) -> list[st
     base = _load_base(addition.student)
     student, teacher = build_detector(base), build_detector(addition.teacher)
     check_channels(image_channels(student), image_channels(teacher))
-    report = _check_checkpoint(teacher, addition)
+    report(_check_checkpoint(teacher, addition))
     shape = padded_shape(TRIAL_IMAGE, student, teacher)
     passes = [list_layers(detector, shape, body_only=True) for detector in (student, teacher)]
-    if not pairs:
+    chosen = not pairs
+    if chosen:
         pairs, reason = propose(*passes)
-        report.append(f'Layers: {reason}.')
-    report += check_pairs(student, teacher, passes, pairs)
-    if len(pairs) > 1:
-        report.append(
-            f'λ = {addition.loss_weight:g} is shared by the {len(pairs)} layers, so that NST '
-            'has the same weight beside the detection losses as with one layer'
-        )
-    _write(file, compose(addition, pairs, base, file.parent))
-    return report
+        report(f'Layers: {reason}.')
+    for line in check_pairs(student, teacher, passes, pairs):
+        report(line)
+    with _new_file(file, compose(addition, pairs, base, file.parent)):
+        cfg = load_config(str(file))
+        MODELS.build(deepcopy(cfg.model))
+        if batches:
+            change(cfg, changes)
+            target = loss.auto_weight.ratio if loss.auto_weight else loss.target_ratio
+            starved = try_layers(cfg, batches, target, report)
+            kept = [pair for pair in pairs if pair[0] not in starved]
+            if chosen and kept and len(kept) < len(pairs):
+                report(f'Left out: {", ".join(starved)}')
+                pairs = kept
+                write_atomically(file, compose(addition, pairs, base, file.parent).encode())
+    report(f'Wrote {out}: {_describe_weight(loss, len(pairs))}')
 
 
 def parse_pair(text: str) -> Pair:
@@ -239,12 +265,16 @@ def compose(addition: Addition, pairs: Sequence[Pair], base: Config, folder: Pat
         f'{key}={style.kind(value) if key == "type" else repr(value)}'
         for key, value in addition.kernel.items()
     )
+    if isinstance(addition.loss_weight, str):
+        weight, note = 'loss_weight', 'of each layer: the training measures it at its start'
+    else:
+        weight, note = 'loss_weight / len(layers)', "the paper's lambda, shared by the layers"
     settings = f"""\
 # What you may want to change.
 teacher_config = {place(addition.teacher, folder, beside)!r}
 teacher_checkpoint = {place(addition.checkpoint, folder, beside)!r}
 kernel = dict({kernel})
-loss_weight = {addition.loss_weight!r}  # the paper's lambda, shared by the layers
+loss_weight = {addition.loss_weight!r}  # {note}
 layers = [{'' if same else '  # of the student, of the teacher'}
 {layers}
 ]
@@ -256,7 +286,7 @@ layers = [{'' if same else '  # of the student, of the teacher'}
     transfers=[
         dict(
             {taps},
-            loss=dict(type={loss}, loss_weight=loss_weight / len(layers), kernel=kernel),
+            loss=dict(type={loss}, loss_weight={weight}, kernel=kernel),
         )
         for {'layer' if same else 'student_layer, teacher_layer'} in layers
     ],
@@ -278,14 +308,31 @@ def _load_base(path: str) -> Config:
     return base
 
 
-def _check_checkpoint(teacher: nn.Module, addition: Addition) -> list[str]:
+def _check_checkpoint(teacher: nn.Module, addition: Addition) -> str:
     file = addition.checkpoint
     if file == RANDOM:
-        return ["The teacher will be untrained, because its checkpoint is 'random'."]
+        return "The teacher will be untrained, because its checkpoint is 'random'."
     if '://' in file:
-        return [f'Not checked: whether {file} fits the teacher; the training will check it.']
+        return f'Not checked: whether {file} fits the teacher; the training will check it.'
     select_all(teacher, read_state_dict(file, prefix=addition.prefix), file, 'teacher')
-    return [f'All weights of the teacher are in {file}.']
+    return f'All weights of the teacher are in {file}.'
+
+
+def _describe_weight(loss: NSTLoss, layers: int) -> str:
+    """Tell how the weight is found."""
+    auto = loss.auto_weight
+    if auto is not None:
+        return (
+            f'λ is measured in the first {auto.iterations} iterations of the training, so that the '
+            f'gradient of NST is {auto.ratio:g} times that of the detection losses'
+        )
+    given = f'λ = {loss.loss_weight:g} as given'
+    if layers > 1:
+        given += (
+            f', shared by the {layers} layers, so that NST has the same weight beside the detection'
+            ' losses as with one layer'
+        )
+    return f'{given}; tools/suggest_weight.py measures it on your data'
 
 
 def _describe(feature_map: Tensor, stride: float | None) -> str:
@@ -324,13 +371,14 @@ def _absolute(path: str) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))  # unlike resolve() it keeps links
 
 
-def _write(file: Path, text: str) -> None:
-    """Write the config and build its model; a config that does not build is removed again."""
+@contextmanager
+def _new_file(file: Path, text: str) -> Iterator[None]:
+    """Write a file that an error inside the ``with`` block removes again."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open('x', encoding='utf-8') as stream:
         stream.write(text)
     try:
-        MODELS.build(load_config(str(file)).model)
+        yield
     except BaseException:
         file.unlink()
         raise

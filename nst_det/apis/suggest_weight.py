@@ -1,5 +1,6 @@
 """Choosing λ: measure the gradient of each transfer, and suggest the weight for a target ratio."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Measurement:
     ratios: list[float]
     unit: str = 'distance'
 
+    @property
+    def starved(self) -> bool:
+        """bool: Whether (almost) no gradient of the detection losses reaches the layer."""
+        return statistics.median(self.ratios) == math.inf
+
     def suggested_weight(self, target: float) -> float:
         """Compute the λ at which the median ratio is the target.
 
@@ -56,7 +62,7 @@ class Measurement:
                 f'{statistics.median(self.distances):.3g}): the student has nothing to learn from '
                 'this teacher there, choose another layer'
             )
-        if not 0 < ratio < float('inf'):
+        if not 0 < ratio < math.inf:
             raise UserError(
                 f"(almost) no gradient of the detection losses could be measured at '{self.layer}'"
                 ', so no weight can be computed for it: on these images the heads find nothing '
@@ -95,12 +101,14 @@ def measure(
         list[Measurement]: One per transfer.
 
     Raises:
-        UserError: If the model is no distiller or has no transfer.
+        UserError: If the model is no distiller or has no transfer, or there is no training data.
     """
     purpose = 'there is no weight to suggest without a teacher'
     distiller = build_distiller(cfg, purpose, monitor_interval=1)
     if not distiller.transfers:
         raise UserError('the distiller has no transfers, so no weight can be measured: give it one')
+    if not cfg.get('train_dataloader'):
+        raise UserError('the config has no train_dataloader, so there is no batch to measure on')
     measurements = [
         Measurement(
             layer=transfer.layer,
@@ -114,6 +122,7 @@ def measure(
     for transfer in distiller.transfers:
         transfer.loss.loss_weight, transfer.loss.auto_weight = 1.0, None
     distiller.auto_weights = AutoWeights(distiller.transfers)
+    distiller.starved = {transfer.name for transfer in distiller.transfers}  # told once, at the end
     start_weights(distiller, cfg)
     distiller.to(get_device()).train()
     seed = cfg.get('randomness', {}).get('seed') or 0

@@ -1,12 +1,26 @@
 """From a plain config to one that trains with NST, as a user does it."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from mmdet.registry import MODELS
+from tiny_detectors import tiny_detector
 
 from nst_det.config.load import load_config
+
+
+@pytest.fixture
+def dense_pair(write, tiny_config):
+    """The command line for two RetinaNets: no object of the images is large enough for neck[2]."""
+    model = tiny_detector('RetinaNet')[1].model
+    model.backbone.frozen_stages = -1
+    cfg = tiny_config('student')
+    cfg.model = model
+    student, teacher = write(cfg, 'student.py'), write(cfg, 'teacher.py')
+    torch.save(MODELS.build(model).state_dict(), 'teacher.pth')
+    return [student, '--teacher', teacher, '--teacher-checkpoint', 'teacher.pth']
 
 
 @pytest.fixture
@@ -23,7 +37,9 @@ def test_what_it_writes_trains(tool, arguments):
     assert status == 0
     assert "neither detector has a neck, so the backbone's last map of stride 16" in out
     assert 'backbone.inception_4b (' in out
-    assert out.splitlines()[-1] == 'Wrote student_nst.py'
+    assert 'batch 5 of 5' in out
+    assert out.splitlines()[-1].startswith('Wrote student_nst.py: λ is measured in the first 50 it')
+    assert load_config('student_nst.py').model.transfers[0].loss.loss_weight == 'auto'
     assert tool('train', 'student_nst.py', '--work-dir', 'run')[0] == 0
     assert Path('run/epoch_1.pth').is_file()
 
@@ -53,3 +69,42 @@ def test_a_kernel_by_its_class_or_not_at_all(tool, arguments):
     status, _, err = tool('add_nst', *arguments, '--kernel', 'lineer', '-o', 'other.py')
     assert status == 2
     assert "unknown kernel 'lineer': did you mean 'LinearKernel'" in err
+
+
+# The layers are tried on the training data.
+
+
+def layers_of(config):
+    return [transfer.layer for transfer in load_config(config).model.transfers]
+
+
+def test_a_layer_that_no_detection_gradient_reaches_is_not_proposed(tool, dense_pair):
+    status, out, err = tool('add_nst', *dense_pair)
+    assert status == 0, err
+    assert "no gradient of the detection losses could be measured at 'neck[2]'" in out
+    assert 'Left out: neck[1], neck[2]' in out
+    assert layers_of('student_nst.py') == ['neck[0]']
+
+
+def test_a_layer_that_the_user_names_is_flagged_and_kept(tool, dense_pair):
+    _, out, _ = tool('add_nst', *dense_pair, '--layers', 'neck[2]', '--weight', 'auto:5')
+    assert "no gradient of the detection losses could be measured at 'neck[2]'" in out
+    assert 'gradient of NST is 5 times' in out
+    assert layers_of('student_nst.py') == ['neck[2]']
+
+
+def test_without_training_data_the_reason_is_told_and_the_config_written(tool, dense_pair):
+    text = Path('student.py').read_text()
+    Path('student.py').write_text(text + "\ntrain_dataloader['dataset']['data_root'] = 'gone/'\n")
+    status, out, _ = tool('add_nst', *dense_pair, '--weight', 12)
+    assert status == 0
+    assert re.search(r'not tried: no VOC devkit at .*gone', out)
+    assert layers_of('student_nst.py') == ['neck[0]', 'neck[1]', 'neck[2]']
+    assert out.splitlines()[-1].startswith('Wrote student_nst.py: λ = 12 as given, shared by the 3')
+    assert load_config('student_nst.py').model.transfers[0].loss.loss_weight == 4.0
+
+
+def test_no_batch_is_read_on_request(tool, dense_pair):
+    assert 'training data' not in tool('add_nst', *dense_pair, '--batches', 0)[1]
+    status, _, err = tool('add_nst', *dense_pair, '--batches', -1)
+    assert status == 2 and '--batches is -1, expected at least 0' in err
