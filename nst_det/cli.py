@@ -10,7 +10,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,6 +203,45 @@ def addition_options(args: argparse.Namespace) -> dict[str, Any]:
         loss_weight=args.weight,
         prefix=args.teacher_prefix,
     )
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+    """Add ``--seeds``, for :func:`check_seeds`.
+
+    Args:
+        parser (argparse.ArgumentParser): The tool's parser.
+    """
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0], help='seeds to train with (default: 0)'
+    )
+
+
+def check_seeds(seeds: list[int]) -> None:
+    """Check the value of ``--seeds``.
+
+    Args:
+        seeds (list[int]): The seeds that were given.
+
+    Raises:
+        UserError: If one of them is negative, or given twice.
+    """
+    check_different('--seeds', seeds)
+    if min(seeds) < 0:
+        raise UserError(f'--seeds has {min(seeds)}, expected numbers of at least 0')
+
+
+def check_different(option: str, values: Sequence[object]) -> None:
+    """Check that an option has no value twice.
+
+    Args:
+        option (str): The option.
+        values (Sequence): Its values.
+
+    Raises:
+        UserError: If it has.
+    """
+    if len(set(values)) < len(values):
+        raise UserError(f'{option} has a value twice: {" ".join(map(str, values))}')
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:

@@ -6,20 +6,15 @@ same configs and work dir. Each training writes its output into its own log file
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import nst_det_tool
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 TOOLS = Path(__file__).resolve().parent
 
 
 def parse_args() -> argparse.Namespace:
-    from nst_det.cli import add_changes
+    from nst_det.cli import add_changes, add_seeds, check_different, check_seeds
     from nst_det.config.find import find_config
-    from nst_det.errors import UserError
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -31,13 +26,7 @@ def parse_args() -> argparse.Namespace:
         help='a table, such as configs/tables/table4_shapes.py, or a config that is one row',
     )
     parser.add_argument('--rows', nargs='+', default=[], metavar='ROW', help='only these rows')
-    parser.add_argument(
-        '--seeds',
-        type=int,
-        nargs='+',
-        default=[0],
-        help='seeds to train every row with (default: 0)',
-    )
+    add_seeds(parser)
     parser.add_argument(
         '--work-dir',
         default='work_dirs/table',
@@ -77,11 +66,8 @@ def parse_args() -> argparse.Namespace:
     )
     add_changes(parser)
     args = parser.parse_args()
-    for option, values in [('--seeds', args.seeds), ('--metric', args.metric)]:
-        if len(set(values)) < len(values):
-            raise UserError(f'{option} has a value twice: {" ".join(map(str, values))}')
-    if min(args.seeds) < 0:
-        raise UserError(f'--seeds has {min(args.seeds)}, expected numbers of at least 0')
+    check_seeds(args.seeds)
+    check_different('--metric', args.metric)
     for config in [*args.configs, *([args.teacher] if args.teacher else [])]:
         find_config(config)
     return args
@@ -89,40 +75,20 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from nst_det.config.load import load_config
-    from nst_det.experiments import TableRun, read_rows
+    from nst_det.experiments import TableRun, prepare_row, read_rows
 
     rows = read_rows(args.configs, args.rows)
     for name, cfg in rows.items():
-        prepare(name, cfg, args.cfg_options)
+        prepare_row(name, cfg, args.cfg_options)
     teacher = args.teacher and load_config(args.teacher)
     if teacher:
-        prepare(args.teacher, teacher, args.cfg_options)
+        prepare_row(args.teacher, teacher, args.cfg_options)
     work_dir = Path(args.work_dir)
     run = TableRun(
         rows, args.seeds, work_dir, TOOLS, teacher, args.baseline, args.paper, args.metric
     )
     table = run.run(args.gpus)
     print(f'\n{table.markdown()}\nwritten to {work_dir}/table.md, table.csv and table.png')
-
-
-def prepare(name: str, cfg: 'Config', changes: list[str]) -> None:
-    """Make the changes of --cfg-options, and try to build the detector: mistakes show at once."""
-    from copy import deepcopy
-
-    from mmdet.registry import MODELS
-    from mmengine.registry import init_default_scope
-
-    from nst_det.config.settings import change
-    from nst_det.errors import UserError
-
-    init_default_scope('mmdet')
-    change(cfg, changes)
-    if not isinstance(cfg.get('model'), dict) or 'type' not in cfg.model:
-        raise UserError(f'{name} has no model with a type: give the config of a detector')
-    try:
-        MODELS.build(deepcopy(cfg.model))  # a copy, because mmdet's detectors write into it
-    except UserError as error:
-        raise UserError(f'{name}: {error}', error.option) from error
 
 
 if __name__ == '__main__':

@@ -2,8 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from nst_det.config.load import load_config
 from nst_det.config.options import build_part
 from nst_det.config.settings import change
 from nst_det.errors import UserError, one_line, refuse_existing
-from nst_det.fileio.atomic import write_atomically
 from nst_det.fileio.fit import select_all
 from nst_det.fileio.state_dict import read_state_dict
 from nst_det.models.distillers.taps.dummy_batch import dummy_batch, image_channels, padded_shape
@@ -90,36 +88,59 @@ def add_nst(
     if file.suffix != '.py':
         raise UserError(f'the config to write is {out}, expected the name of a .py file')
     refuse_existing(file, 'remove it, or choose another name with -o')
-    loss = build_part(
-        dict(type='NSTLoss', loss_weight=addition.loss_weight, kernel=addition.kernel),
-        NSTLoss,
-        'loss',
-    )
+    loss = _build_loss(addition)
+    layers = choose_layers(addition, pairs, report)
     base = _load_base(addition.student)
-    student, teacher = build_detector(base), build_detector(addition.teacher)
-    check_channels(image_channels(student), image_channels(teacher))
-    report(_check_checkpoint(teacher, addition))
-    shape = padded_shape(TRIAL_IMAGE, student, teacher)
-    passes = [list_layers(detector, shape, body_only=True) for detector in (student, teacher)]
-    chosen = not pairs
-    if chosen:
-        pairs, reason = propose(*passes)
-        report(f'Layers: {reason}.')
-    for line in check_pairs(student, teacher, passes, pairs):
-        report(line)
-    with _new_file(file, compose(addition, pairs, base, file.parent)):
-        cfg = load_config(str(file))
+    unfinished = file.with_name(f'{file.stem}.part.py')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        unfinished.write_text(compose(addition, layers, base, file.parent), encoding='utf-8')
+        cfg = load_config(str(unfinished))
         MODELS.build(deepcopy(cfg.model))
         if batches:
             change(cfg, changes)
             target = loss.auto_weight.ratio if loss.auto_weight else loss.target_ratio
             starved = try_layers(cfg, batches, target, report)
-            kept = [pair for pair in pairs if pair[0] not in starved]
-            if chosen and kept and len(kept) < len(pairs):
+            kept = [pair for pair in layers if pair[0] not in starved]
+            if not pairs and kept and len(kept) < len(layers):
                 report(f'Left out: {", ".join(starved)}')
-                pairs = kept
-                write_atomically(file, compose(addition, pairs, base, file.parent).encode())
-    report(f'Wrote {out}: {_describe_weight(loss, len(pairs))}')
+                layers = kept
+                unfinished.write_text(compose(addition, layers, base, file.parent), 'utf-8')
+        os.replace(unfinished, file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    report(f'Wrote {out}: {_describe_weight(loss, len(layers))}')
+
+
+def choose_layers(
+    addition: Addition, pairs: Sequence[Pair] = (), report: Callable[[str], None] = print
+) -> list[Pair]:
+    """Check that a student can learn from a teacher, and choose the layers if none are given.
+
+    Args:
+        addition (Addition): The student, the teacher and the loss.
+        pairs (Sequence[Pair]): The layers to check. Defaults to (): they are chosen.
+        report (Callable): Takes each line for the user. Defaults to print.
+
+    Returns:
+        list[Pair]: The layers.
+
+    Raises:
+        UserError: If something does not exist or does not fit.
+    """
+    _build_loss(addition)
+    student = build_detector(_load_base(addition.student))
+    teacher = build_detector(addition.teacher)
+    check_channels(image_channels(student), image_channels(teacher))
+    report(_check_checkpoint(teacher, addition))
+    shape = padded_shape(TRIAL_IMAGE, student, teacher)
+    passes = [list_layers(detector, shape, body_only=True) for detector in (student, teacher)]
+    if not pairs:
+        pairs, reason = propose(*passes)
+        report(f'Layers: {reason}.')
+    for line in check_pairs(student, teacher, passes, pairs):
+        report(line)
+    return list(pairs)
 
 
 def parse_pair(text: str) -> Pair:
@@ -297,6 +318,11 @@ layers = [{'' if same else '  # of the student, of the teacher'}
     return f'{title}{style.base()}\n{settings}'
 
 
+def _build_loss(addition: Addition) -> NSTLoss:
+    config = dict(type='NSTLoss', loss_weight=addition.loss_weight, kernel=addition.kernel)
+    return build_part(config, NSTLoss, 'loss')
+
+
 def _load_base(path: str) -> Config:
     """Load the student's config, which must be one of a plain detector."""
     base = load_config(path)
@@ -369,16 +395,3 @@ def _record(
 
 def _absolute(path: str) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))  # unlike resolve() it keeps links
-
-
-@contextmanager
-def _new_file(file: Path, text: str) -> Iterator[None]:
-    """Write a file that an error inside the ``with`` block removes again."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open('x', encoding='utf-8') as stream:
-        stream.write(text)
-    try:
-        yield
-    except BaseException:
-        file.unlink()
-        raise

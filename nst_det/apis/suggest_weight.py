@@ -123,12 +123,12 @@ def measure(
         transfer.loss.loss_weight, transfer.loss.auto_weight = 1.0, None
     distiller.auto_weights = AutoWeights(distiller.transfers)
     distiller.starved = {transfer.name for transfer in distiller.transfers}  # told once, at the end
-    start_weights(distiller, cfg)
-    distiller.to(get_device()).train()
     seed = cfg.get('randomness', {}).get('seed') or 0
-    loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)  # before any download
     if not len(loader):
         raise UserError('the training data makes no batch: check its annotations and filters')
+    start_weights(distiller, cfg)
+    distiller.to(get_device()).train()
     for done, losses in enumerate(_losses(distiller, loader, iterations), 1):
         for measurement, transfer in zip(measurements, distiller.transfers):
             measurement.distances.append(losses[transfer.log_key].item())

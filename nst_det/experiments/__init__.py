@@ -1,7 +1,7 @@
 """Experiments of many trainings: trials, and the table of their results."""
 
 from .protocol import Protocol, shared_protocol
-from .read_rows import read_rows
+from .read_rows import prepare_row, read_rows
 from .results_table import ResultsTable, Row, paper_rows
 from .run_table import TableRun
 from .run_trials import run_trials
@@ -21,6 +21,7 @@ __all__ = [
     'Trial',
     'draw_table',
     'paper_rows',
+    'prepare_row',
     'read_rows',
     'run_trials',
     'shared_protocol',

@@ -4,11 +4,15 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from nst_det.config.load import load_config
+from nst_det.config.settings import change
 from nst_det.errors import UserError, nearest
 
 
@@ -44,6 +48,27 @@ def read_rows(configs: Sequence[str], wanted: Sequence[str] = ()) -> dict[str, C
         for name, (path, cfg) in sources.items()
         if not wanted or name in wanted
     }
+
+
+def prepare_row(name: str, cfg: Config, changes: Sequence[str] = ()) -> None:
+    """Make the changes of ``--cfg-options``, and try to build the detector: mistakes show at once.
+
+    Args:
+        name (str): The name of the row, for the error.
+        cfg (Config): Its config, which is changed.
+        changes (Sequence[str]): The texts ``'key=value'``. Defaults to none.
+
+    Raises:
+        UserError: If a change does not fit, or there is no detector that can be built.
+    """
+    init_default_scope('mmdet')
+    change(cfg, changes)
+    if not isinstance(cfg.get('model'), dict) or 'type' not in cfg.model:
+        raise UserError(f'{name} has no model with a type: give the config of a detector')
+    try:
+        MODELS.build(deepcopy(cfg.model))  # a copy, because mmdet's detectors write into it
+    except UserError as error:
+        raise UserError(f'{name}: {error}', error.option) from error
 
 
 def config_name(path: str) -> str:

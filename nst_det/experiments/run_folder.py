@@ -103,7 +103,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
     runs = [read_run(folder) for folder in dict.fromkeys(map(Path, folders))]
     names = [run.name for run in runs]
     for run in runs:
-        if names.count(run.name) > 1:
+        if names.count(run.name) > 1 or re.fullmatch(r'seed\d+', run.name):
             run.name = f'{run.folder.absolute().parent.name}/{run.name}'
     assign_roles(runs)
     order = [TEACHER, BASELINE, DISTILLED]

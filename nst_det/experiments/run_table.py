@@ -37,6 +37,8 @@ class TableRun:
         paper (bool): Show the rows of table 4 of the paper beside ours. Defaults to False.
         metrics (Sequence[str]): The keys of the metrics to show, see :class:`ResultsTable`.
             Defaults to none.
+        validate (bool): Validate during the trainings as the configs say. Defaults to False: the
+            test at the end makes it superfluous.
 
     Raises:
         UserError: If two rows have the same name, the baseline is not the name of a row, the rows
@@ -53,8 +55,10 @@ class TableRun:
         baseline: str | None = None,
         paper: bool = False,
         metrics: Sequence[str] = (),
+        validate: bool = False,
     ) -> None:
         self.configs, self.seeds, self.metrics = configs, seeds, metrics
+        self.validate = validate
         self.work_dir, self.tools = work_dir, tools
         self.methods = {name: cfg.get('method', name) for name, cfg in configs.items()}
         self.baseline = self.methods[self._find_baseline(baseline)]
@@ -87,15 +91,29 @@ class TableRun:
                 self.rows[self.teacher.method] = Row(self.teacher.method, competes=False)
                 self._finish([self.teacher], gpus[:1], held)
                 checkpoint = self.teacher.result().checkpoint
-            for name, cfg in self.configs.items():
-                self._name_teacher(name, cfg, checkpoint)
-            trials = [
-                Trial(self.methods[name], cfg, seed, self.work_dir / name, self.tools)
-                for seed in self.seeds  # outermost, so that an incomplete table has equal seeds
-                for name, cfg in self.configs.items()
-            ]
-            self._finish(trials, gpus, held)
+            self._finish(self.trials(checkpoint), gpus, held)
             return self._write_table()
+
+    def trials(self, checkpoint: str | None = None) -> list[Trial]:
+        """List the trials of the rows, those of a seed together.
+
+        Args:
+            checkpoint (str, optional): The checkpoint of the teacher that was trained for the
+                table. Defaults to None: each row has its own.
+
+        Returns:
+            list[Trial]: The trials, in the order in which they are run.
+
+        Raises:
+            UserError: If a teacher has no checkpoint.
+        """
+        for name, cfg in self.configs.items():
+            self._name_teacher(name, cfg, checkpoint)
+        return [
+            Trial(self.methods[name], cfg, seed, self.work_dir / name, self.tools, self.validate)
+            for seed in self.seeds  # outermost, so that an incomplete table has equal seeds
+            for name, cfg in self.configs.items()
+        ]
 
     def _find_baseline(self, given: str | None) -> str:
         name = next(iter(self.configs)) if given is None else config_name(given)
@@ -186,7 +204,7 @@ def _lock(folder: Path) -> Iterator[int]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f'another run_table.py, or a training that it started, uses {folder}: wait until '
-                'it ends, or choose another --work-dir'
+                f'another process, or a training that it started, uses {folder}: wait until it '
+                'ends, or choose another --work-dir'
             ) from None
         yield stream.fileno()

@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from nst_det.errors import UserError
 from nst_det.experiments.trial import Result, Trial
 
-REPORT_INTERVAL = 60  # seconds between two lines about the running trainings
+REPORT_INTERVAL = 30  # seconds between two lines about the running trainings
 
 
 def run_trials(

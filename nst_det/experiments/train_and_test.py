@@ -33,6 +33,7 @@ def train_and_test(
     work_dir: Path,
     options: Sequence[str] = (),
     resume: bool = False,
+    validate: bool = False,
 ) -> Tested:
     """Train a detector and test its last checkpoint.
 
@@ -42,6 +43,8 @@ def train_and_test(
         work_dir (Path): The folder of the training; the test writes into ``test/`` in it.
         options (Sequence[str]): The ``--cfg-options`` of both tools. Defaults to none.
         resume (bool): Resume the training in ``work_dir``, if there is one. Defaults to False.
+        validate (bool): Validate during the training as the config says. Defaults to False: the
+            test below makes a validation at the end of the training superfluous.
 
     Returns:
         Tested: The detector.
@@ -49,13 +52,13 @@ def train_and_test(
     Raises:
         UserError: If a tool fails, or the test reports no metric.
     """
-    # The test below makes a validation at the end of the training superfluous.
-    changes = ['--cfg-options', *options, f'train_cfg.val_begin={sys.maxsize}']
-    call('train', config, '--work-dir', work_dir, *(['--resume'] if resume else []), *changes)
+    changes = [*options, *([] if validate else [f'train_cfg.val_begin={sys.maxsize}'])]
+    resuming = ['--resume'] if resume else []
+    call('train', config, '--work-dir', work_dir, *resuming, *_cfg_options(changes))
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     test_dir, predictions = work_dir / 'test', work_dir / 'predictions.pkl'
-    changes = ['--cfg-options', *options] if options else []
-    call('test', config, checkpoint, '--work-dir', test_dir, '--out', predictions, *changes)
+    written = ['--work-dir', test_dir, '--out', predictions]
+    call('test', config, checkpoint, *written, *_cfg_options(options))
     results = read_results(max(test_dir.glob('*/*.json'), key=os.path.getmtime))
     if results.main is None:
         raise UserError(
@@ -63,3 +66,7 @@ def train_and_test(
             "dict(type='VOCDevkitMetric'), with _delete_=True if it replaces one of its base"
         )
     return Tested(results, checkpoint, predictions)
+
+
+def _cfg_options(changes: Sequence[str]) -> list[str]:
+    return ['--cfg-options', *changes] if changes else []

@@ -66,15 +66,25 @@ class Trial:
         seed (int): The seed.
         folder (Path): The folder of the trial: ``WORK_DIR/<name of the config>``.
         tools (Path): The folder of ``train.py`` and ``test.py``.
+        validate (bool): Validate during the training as the config says. Defaults to False.
     """
 
-    def __init__(self, method: str, cfg: Config, seed: int, folder: Path, tools: Path) -> None:
+    def __init__(
+        self,
+        method: str,
+        cfg: Config,
+        seed: int,
+        folder: Path,
+        tools: Path,
+        validate: bool = False,
+    ) -> None:
         self.method = method
         self.cfg = deepcopy(cfg)
         self.cfg.merge_from_dict({'randomness.seed': seed})
         self.seed = seed
         self.folder = folder
         self.tools = tools
+        self.validate = validate
         self.name = f'{method}, seed {seed}'
         self.work_dir = folder / f'seed{seed}'
         self.config = folder / f'seed{seed}.py'
@@ -157,7 +167,9 @@ class Trial:
         if not (self.begun and self.config.is_file()):
             write_atomically(self.config, self.cfg.pretty_text.encode())
         call = ToolCalls(self.tools, self.log, environment, keep_open)
-        tested = train_and_test(call, self.config, self.work_dir, resume=True)
+        tested = train_and_test(
+            call, self.config, self.work_dir, resume=True, validate=self.validate
+        )
         seconds = time.time() - started
         evaluators = self.cfg.get('test_evaluator')
         result = Result(tested.results.values, str(tested.checkpoint), seconds, evaluators)

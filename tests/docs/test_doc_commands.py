@@ -394,6 +394,7 @@ SCENES = {
             '--teacher mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py '
             '--teacher-checkpoint work_dirs/teacher.pth',
             ready=small_coco,
+            more='--batches 0',  # otherwise it downloads the weights of ResNet-50
             makes='retinanet_r50_fpn_1x_coco_nst.py',
         ),
         Step(

@@ -2,6 +2,6 @@
 
 from ..run_folder import Run, read_runs
 from .contents import collect
-from .page import write_report
+from .page import check_packages, write_report
 
-__all__ = ['Run', 'collect', 'read_runs', 'write_report']
+__all__ = ['Run', 'check_packages', 'collect', 'read_runs', 'write_report']

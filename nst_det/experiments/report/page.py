@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from nst_det.errors import UserError
@@ -37,13 +38,10 @@ def write_report(
     Raises:
         UserError: If plotly or Jinja is not installed, or the file exists and is no report.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise UserError(
-            f'the report needs {error.name}: pip install plotly jinja2 scikit-learn'
-        ) from error
+    check_packages()
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
     if out.exists() and GENERATOR not in out.read_text(encoding='utf-8', errors='replace')[:4000]:
         raise UserError(f'{out} exists and is no report: choose another name with -o')
     data = collect(runs, title, progress, out.with_name(f'{out.stem}_files'))
@@ -68,6 +66,17 @@ def write_report(
         plotly=get_plotlyjs(),
     )
     write_atomically(out, page.encode())
+
+
+def check_packages() -> None:
+    """Check that what the report needs is installed.
+
+    Raises:
+        UserError: If plotly or Jinja is not.
+    """
+    missing = [name for name in ('plotly', 'jinja2') if find_spec(name) is None]
+    if missing:
+        raise UserError(f'the report needs {missing[0]}: pip install plotly jinja2 scikit-learn')
 
 
 def json_block(data: dict) -> str:

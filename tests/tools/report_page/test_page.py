@@ -239,7 +239,7 @@ def test_a_report_replaces_a_report_and_no_other_file(work_dirs, tmp_path):
 
 
 def test_a_missing_library_is_named(runs, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'plotly.offline', None)
+    monkeypatch.setitem(sys.modules, 'plotly', None)
     with pytest.raises(UserError, match='the report needs plotly'):
         write_report(runs, tmp_path / 'report.html', progress=quiet)
 

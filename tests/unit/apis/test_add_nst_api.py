@@ -394,7 +394,7 @@ def test_a_config_without_a_model_is_refused(folder):
 
 def test_a_config_that_does_not_build_is_removed_again(folder):
     change('kernel = 3')  # clashes with the dict of that name in the written config
-    assert 'nst.py cannot be read' in error()
+    assert 'nst.part.py cannot be read' in error()
 
 
 def test_a_head_that_fails_is_named(folder):
