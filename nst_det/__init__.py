@@ -32,7 +32,7 @@ def register() -> None:
         raise ImportError(
             f'nst_det needs {", ".join(missing)}, which this environment lacks: on a fresh machine '
             'pip install torch torchvision mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0 '
-            "pycocotools 'setuptools<82'; with a compiled mmcv, install that instead of mmcv-lite"
+            'pycocotools; with a compiled mmcv, install that instead of mmcv-lite'
         )
     with _garbage_collection_paused():
         from nst_det import compat

@@ -6,6 +6,7 @@ Each module is one shim. Its docstring gives the upstream problem, the answer, a
 from . import (
     atomic_checkpoints,
     cpu_distributed,
+    installed_packages,
     late_sklearn,
     mmcv_ops,
     shipped_configs,
@@ -24,5 +25,6 @@ def apply() -> None:
     weights_only.apply()
     cpu_distributed.apply()
     worker_signals.apply()
+    installed_packages.apply()
     shipped_configs.apply()
     atomic_checkpoints.apply()
