@@ -5,15 +5,9 @@
 # What happens (mmengine 0.10.7, torch 2.14.1, CPU): the name of a Runner is its start in whole
 # seconds, and message hubs are found by name. The second Runner gets the hub of the first, and with
 # it what the first has noted there: counters, the iteration, the history of the losses.
-# Output seen:
-#   same name: True, same hub: True, note of the first Runner in the second: 7
-# This fails if that changes.
-set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-"${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --only-binary :all: mmengine==0.10.7 torch==2.14.1
-cat > "$folder/two_runners.py" <<'PYTHON'
+source "$(dirname "$0")/_common.sh"
+install $MMDET
+check 'same name: True, same hub: True, note of the first Runner in the second: 7' <<'PYTHON'
 import tempfile
 import time
 
@@ -49,7 +43,3 @@ print(
     f'note of the first Runner in the second: {second.message_hub.get_info("note", 0)}'
 )
 PYTHON
-cd "$folder"
-output=$("$folder/venv/bin/python" two_runners.py 2>"$folder/errors" | tail -1) || { cat "$folder/errors"; exit 1; }
-echo "$output"
-[ "$output" = 'same name: True, same hub: True, note of the first Runner in the second: 7' ]

@@ -1,0 +1,44 @@
+# What the findings share. Each of them sources this file, then calls
+#   install PINS…           which makes an environment with these packages, and nothing else, and
+#   check OUTPUT <<PYTHON   which runs a program in it, and fails unless OUTPUT is what it prints last.
+# Everything lies in a temporary folder. If ENVIRONMENTS names a folder, as run_all.sh does, findings
+# with equal pins share one environment in it. PYTHON is the Python that makes the environments.
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# What mmdet 3.3 needs today. The compiled mmcv has no wheels, so no_ops.py stands in for its ops.
+MMDET='mmdet==3.3.0 mmengine==0.10.7 mmcv-lite==2.1.0 torch==2.14.1 torchvision==0.29.1 numpy==2.4.6
+  opencv-python==5.0.0.93 pycocotools==2.0.11 setuptools==81.0.0'
+# Exporting with torch, and running what comes out.
+ONNX='onnx==1.23.2 onnxruntime==1.32.0 torch==2.14.1 numpy==2.4.6'
+
+# mmdet asks for ops of mmcv when it is imported. No finding calls one of them.
+cat > "$folder/no_ops.py" <<'PYTHON'
+import sys
+import types
+
+sys.modules['mmcv._ext'] = ops = types.ModuleType('mmcv._ext')
+ops.__getattr__ = lambda name: None
+PYTHON
+
+install() {
+  local environment
+  environment="${ENVIRONMENTS:-$folder}/$(printf '%s\n' "$@" | sort | cksum | tr ' ' _)"
+  python="$environment/bin/python"
+  [ ! -e "$environment/complete" ] || return 0
+  "${PYTHON:-python3}" -m venv "$environment"
+  "$python" -m pip install --quiet --only-binary :all: "$@" 2> "$folder/errors" ||
+    { cat "$folder/errors" >&2; exit 1; }
+  touch "$environment/complete"
+}
+
+check() {
+  local output
+  cd "$folder"
+  cat > program.py
+  OMP_NUM_THREADS=1 "$python" program.py > printed 2> errors || { cat printed errors >&2; exit 1; }
+  output=$(tail -n "$(wc -l <<< "$1")" printed)
+  echo "$output"
+  [ "$output" = "$1" ] || { printf 'this has changed; it was\n%s\n' "$1" >&2; exit 1; }
+}
