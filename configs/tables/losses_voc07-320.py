@@ -5,7 +5,7 @@
 #       trains and tests every row; with --rows, some of them.
 #   ROW=cwd tools/train.py configs/tables/losses_voc07-320.py
 #       trains the row `cwd` alone. Every tool reads the row that ROW names, else the baseline.
-_base_ = ['../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-6e_voc07.py', '../_base_/losses.py']
+_base_ = ['../faster_rcnn/faster-rcnn_inception-bn-w0.5_320-10e_voc07.py', '../_base_/losses.py']
 
 # What you may want to change.
 teacher_config = '{{ fileDirname }}/../faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py'
