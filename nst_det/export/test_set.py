@@ -194,12 +194,13 @@ def _coco_images(source: Path) -> Path:
     images = json.loads(source.read_text()).get('images') or []
     if not images:
         raise UserError(f'{source} lists no images')
-    places = (*COCO_FOLDERS, f'../{source.stem.rpartition("_")[2]}')
+    split = source.stem.rpartition('_')[2]  # val2017 of instances_val2017
+    places = (*COCO_FOLDERS, split, f'../{split}')
     for place in places:
         folder = (source.parent / place).resolve()
         if (folder / images[0]['file_name']).is_file():
             return folder
     raise UserError(
         f'{source} names the image {images[0]["file_name"]}, which is not in {source.parent}, in '
-        "its images/, beside it, nor in the folder that the JSON's name ends with"
+        f'its images/ or {split}/, nor in these two beside it'
     )
