@@ -6,6 +6,7 @@ Each module is one shim. Its docstring gives the upstream problem, the answer, a
 from . import (
     atomic_checkpoints,
     cpu_distributed,
+    dumped_types,
     installed_packages,
     late_sklearn,
     mmcv_ops,
@@ -27,4 +28,5 @@ def apply() -> None:
     worker_signals.apply()
     installed_packages.apply()
     shipped_configs.apply()
+    dumped_types.apply()
     atomic_checkpoints.apply()

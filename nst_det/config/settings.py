@@ -93,6 +93,8 @@ def check_kinds(cfg: Config) -> None:
     for name, parameter in inspect.signature(Runner.__init__).parameters.items():
         if name not in RUNNER_KEYS or name not in cfg or cfg[name] == parameter.default:
             continue
+        if name == 'default_scope' and cfg[name] is None:  # in the pure Python configs of mmdet
+            continue
         declared = parameter.annotation
         declared = typing.get_args(declared) if _is_union(declared) else (declared,)
         kinds = [typing.get_origin(kind) or kind for kind in declared]

@@ -8,6 +8,7 @@ from typing import Any
 from mmdet.evaluation import VOCMetric
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
+from mmengine.registry import Registry
 
 from nst_det.errors import UserError
 
@@ -81,8 +82,7 @@ def is_voc(evaluator: dict) -> bool:
     Returns:
         bool: Whether its type is ``VOCMetric`` or derived from it.
     """
-    kind = evaluator.get('type')
-    found = METRICS.get(kind) if isinstance(kind, str) else kind
+    found = _class(evaluator, METRICS)
     return isinstance(found, type) and issubclass(found, VOCMetric)
 
 
@@ -94,7 +94,7 @@ def _protocol(name: str, cfg: Config) -> Protocol:
             f'{name} has no test_dataloader with a dataset, or no test_evaluator: a row needs a '
             'test, see configs/_base_/datasets/voc07.py'
         )
-    registered = getattr(DATASETS.get(dataset.get('type')), 'METAINFO', {})
+    registered = getattr(_class(dataset, DATASETS), 'METAINFO', {})
     classes = (dataset.get('metainfo') or {}).get('classes') or registered.get('classes', ())
     voc = is_voc(metric)
     kind = metric.get('type')
@@ -107,3 +107,9 @@ def _protocol(name: str, cfg: Config) -> Protocol:
         protocol='11 points' if mode == '11points' else mode,
         overlap=str(overlap),
     )
+
+
+def _class(part: dict, registry: Registry) -> Any:
+    """The class of a part of a config, which pure Python configs hold itself."""
+    kind = part.get('type')
+    return registry.get(kind) if isinstance(kind, str) else kind

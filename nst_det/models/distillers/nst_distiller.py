@@ -25,7 +25,7 @@ from nst_det.models.distillers.taps.recorder import count_channels
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 from nst_det.models.distillers.teacher.options import named_teachers
 from nst_det.models.distillers.teacher.output import TeacherOutput
-from nst_det.models.distillers.teacher.teacher import Teacher
+from nst_det.models.distillers.teacher.teacher import Teacher, build_teacher
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.distillers.transfers.build import build_transfers, layer_options
 from nst_det.models.distillers.transfers.feature_transfer import FeatureTransfer
@@ -119,7 +119,7 @@ class NSTDistiller(StudentView):
             try:
                 if transfer.teacher not in detectors:
                     model = teacher_model(self.teacher_cfgs[transfer.teacher])
-                    detectors[transfer.teacher] = MODELS.build(model)
+                    detectors[transfer.teacher] = build_teacher(model)
             except UserError as error:  # predicting needs no teacher; training raises it again
                 print_log(f'The teacher cannot be built yet: {error}', 'current', logging.WARNING)
                 break

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config, DictAction
 
 from nst_det.cli import add_changes
-from nst_det.config.settings import change, parse_changes
+from nst_det.config.settings import change, check_kinds, parse_changes
 from nst_det.errors import UserError
 
 SPELLINGS = [
@@ -72,3 +72,9 @@ def test_a_change_that_nothing_reads_names_its_key():
     with pytest.raises(UserError, match="did you mean 'optim_wrapper'") as error:
         change(cfg, ['optim_wraper.lr=1'])
     assert error.value.option == 'optim_wraper.lr'
+
+
+def test_a_pure_python_config_of_mmdet_has_no_default_scope():
+    check_kinds(Config(dict(model=dict(type='RetinaNet'), default_scope=None)))
+    with pytest.raises(UserError, match='default_scope is 3, expected a str'):
+        check_kinds(Config(dict(model=dict(type='RetinaNet'), default_scope=3)))

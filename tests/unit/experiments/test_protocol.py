@@ -1,6 +1,7 @@
 """The protocol that the rows of a table share, checked before a training."""
 
 import pytest
+from mmdet.datasets import VOCDataset
 from mmengine.config import Config
 
 from nst_det.errors import UserError
@@ -24,6 +25,12 @@ def test_rows_with_equal_tests_share_their_protocol():
     assert test.images.endswith('/data/test.txt')
     assert (len(test.classes), test.classes[0]) == (20, 'aeroplane')
     assert (test.metric, test.protocol) == ('VOC', '11 points')
+
+
+def test_a_pure_python_config_holds_the_class_of_the_data_set():
+    pure = config()
+    pure.test_dataloader.dataset.type = VOCDataset
+    assert shared_protocol(dict(a=config(), b=pure)).classes[0] == 'aeroplane'
 
 
 def test_the_classes_of_a_config_replace_those_of_its_data_set():

@@ -11,7 +11,8 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
 
 from nst_det.errors import UserError, one_line
 from nst_det.fileio.fit import load_strictly
@@ -27,6 +28,23 @@ from nst_det.models.distillers.teacher.preprocess import TeacherPreprocess
 from nst_det.models.distillers.teacher.speedups import apply_speedups
 
 RANDOM = 'random'
+
+
+def build_teacher(model: dict) -> nn.Module:
+    """Build the detector of a teacher, whose config may name its types as text.
+
+    A student's config in pure Python has no default scope, in which they would be found.
+
+    Args:
+        model (dict): The model dict, see :func:`teacher_model`.
+
+    Returns:
+        nn.Module: The detector.
+    """
+    scope = DefaultScope.get_current_instance()
+    missing = scope is None or scope.scope_name == 'mmengine'
+    with DefaultScope.overwrite_default_scope('mmdet' if missing else None):
+        return MODELS.build(model)
 
 
 class Teacher:
@@ -90,7 +108,7 @@ class Teacher:
         )
         # The random numbers of the student must not depend on whether there is a teacher.
         with torch.random.fork_rng():
-            self.detector = MODELS.build(model)
+            self.detector = build_teacher(model)
             if checkpoint is None or checkpoint == RANDOM:
                 if checkpoint == RANDOM:
                     print_log("The teacher is untrained (checkpoint='random').", 'current')

@@ -5,7 +5,11 @@ from collections import Counter
 
 import pytest
 import torch
+from mmdet.models.detectors import FasterRCNN
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
+
+from nst_det.models.distillers.teacher.teacher import build_teacher
 
 NST, AT, FITNET = ('NSTLoss', 'ATLoss', 'FitNetLoss')
 TO_3B = ('backbone.conv1', 'backbone.conv2', 'backbone.inception_3a', 'backbone.inception_3b')
@@ -116,3 +120,11 @@ def test_the_teacher_runs_no_further_for_logits_alone_on_its_first_batch_either(
     model.init_weights()
     needed = leaves(model.open_teacher().detector, TO_4B + CLASSIFICATION)
     assert runs(model, padded_batch(model)) == dict.fromkeys(needed, 1)
+
+
+def test_a_teacher_names_its_types_as_text_where_a_pure_python_student_has_no_scope(tiny_config):
+    model = tiny_config('teacher').model
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        with pytest.raises(KeyError):
+            MODELS.build(copy.deepcopy(model))
+        assert type(build_teacher(model)) is FasterRCNN
