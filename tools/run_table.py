@@ -54,6 +54,26 @@ def parse_args() -> argparse.Namespace:
         'environment',
     )
     parser.add_argument(
+        '--executor',
+        choices=['local', 'ray', 'slurm'],
+        default='local',
+        help='where to train: on this machine, on a Ray cluster (that is there, else one that is '
+        'started on this machine), or in jobs of Slurm (default: local)',
+    )
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        help='how many trainings to hand over to Ray or Slurm at a time (default: 64)',
+    )
+    parser.add_argument(
+        '--executor-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='options of a Ray task, such as num_gpus=0.5, and the address of the cluster; or '
+        'parameters of submitit, such as slurm_partition=gpu',
+    )
+    parser.add_argument(
         '--metric',
         nargs='+',
         default=[],
@@ -75,7 +95,9 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     from nst_det.config.load import load_config
+    from nst_det.config.settings import parse_changes
     from nst_det.experiments import TableRun, prepare_row, read_rows
+    from nst_det.experiments.executors import open_executor
 
     rows = read_rows(args.configs, args.rows)
     for name, cfg in rows.items():
@@ -87,7 +109,9 @@ def main(args: argparse.Namespace) -> None:
     run = TableRun(
         rows, args.seeds, work_dir, TOOLS, teacher, args.baseline, args.paper, args.metric
     )
-    table = run.run(args.gpus)
+    options = parse_changes(args.executor_options)
+    executor = open_executor(args.executor, work_dir, args.gpus, args.jobs, options)
+    table = run.run(executor)
     print(f'\n{table.markdown()}\nwritten to {work_dir}/table.md, table.csv and table.png')
 
 

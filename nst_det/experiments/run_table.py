@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.errors import UserError, nearest
+from nst_det.experiments.executors import Executor
 from nst_det.experiments.protocol import shared_protocol
 from nst_det.experiments.read_rows import config_name
 from nst_det.experiments.results_table import ResultsTable, Row, paper_rows
@@ -71,12 +72,12 @@ class TableRun:
         self.paper = paper_rows(protocol) if paper else {}
         self.rows = {method: Row(method) for method in self.methods.values()}
 
-    def run(self, gpus: Sequence[str] = ()) -> ResultsTable:
+    def run(self, executor: Executor | None = None) -> ResultsTable:
         """Train and test what is not finished yet, and write the table after each result.
 
         Args:
-            gpus (Sequence[str]): The GPUs to run one process each on, see :func:`run_trials`.
-                Defaults to none.
+            executor (Executor, optional): What runs the trials. Defaults to None: this machine, one
+                process at a time.
 
         Returns:
             ResultsTable: The table of all rows.
@@ -89,9 +90,9 @@ class TableRun:
             checkpoint = None
             if self.teacher:
                 self.rows[self.teacher.method] = Row(self.teacher.method, competes=False)
-                self._finish([self.teacher], gpus[:1], held)
+                self._finish([self.teacher], executor, held)
                 checkpoint = self.teacher.result().checkpoint
-            self._finish(self.trials(checkpoint), gpus, held)
+            self._finish(self.trials(checkpoint), executor, held)
             return self._write_table()
 
     def trials(self, checkpoint: str | None = None) -> list[Trial]:
@@ -130,7 +131,7 @@ class TableRun:
         method = cfg.get('method', 'Teacher')
         return Trial(method, cfg, seed, self.work_dir / TEACHER, self.tools)
 
-    def _finish(self, trials: Sequence[Trial], gpus: Sequence[str], held: int) -> None:
+    def _finish(self, trials: Sequence[Trial], executor: Executor | None, held: int) -> None:
         """Collect the results on disk, and run the trials that have none."""
         missing = []
         for trial in trials:
@@ -143,7 +144,7 @@ class TableRun:
         if len(missing) < len(trials):
             print(f'{len(trials) - len(missing)} of {len(trials)} are finished already')
         failures = []
-        for trial, outcome in run_trials(missing, gpus, [held]):
+        for trial, outcome in run_trials(missing, executor, [held]):
             if isinstance(outcome, UserError):
                 failures.append(f'{trial.name}: {outcome}')
             else:

@@ -1,4 +1,4 @@
-"""The scheduler of many trials: one process at a time, or one on each GPU."""
+"""Many trials in their order, on any executor."""
 
 import re
 import statistics
@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
-from queue import SimpleQueue
 
 from nst_det.errors import UserError
+from nst_det.experiments.executors import Executor
+from nst_det.experiments.executors.this_machine import ThisMachine
 from nst_det.experiments.trial import Result, Trial
 
 REPORT_INTERVAL = 30  # seconds between two lines about the running trainings
 
 
 def run_trials(
-    trials: Sequence[Trial], gpus: Sequence[str] = (), keep_open: Sequence[int] = ()
+    trials: Sequence[Trial], executor: Executor | None = None, keep_open: Sequence[int] = ()
 ) -> Iterator[tuple[Trial, Result | UserError]]:
     """Run trials in their order, and print the progress.
 
@@ -24,35 +25,30 @@ def run_trials(
 
     Args:
         trials (Sequence[Trial]): The trials.
-        gpus (Sequence[str]): A value of ``CUDA_VISIBLE_DEVICES`` for each process that may run at
-            the same time. Defaults to none: one process at a time, in the unchanged environment.
+        executor (Executor, optional): What runs them. Defaults to None: this machine, one process
+            at a time.
         keep_open (Sequence[int]): File descriptors that the processes inherit. Defaults to none.
 
     Yields:
         tuple[Trial, Result | UserError]: Each trial when it ends, with its result or its error.
     """
-    free: SimpleQueue[dict[str, str]] = SimpleQueue()
-    for environment in [{'CUDA_VISIBLE_DEVICES': gpu} for gpu in gpus] or [{}]:
-        free.put(environment)
+    executor = executor or ThisMachine()
     running: dict[Trial, float] = {}
     failed: set[str] = set()
 
     def run(trial: Trial) -> Result | UserError | None:
         if trial.method in failed:
             return None
-        environment = free.get()
         running[trial] = time.time()
         try:
-            return trial.run(environment, keep_open)
+            return executor.run(trial, keep_open)
         except UserError as error:
             failed.add(trial.method)
             return error
         finally:
             running.pop(trial)
-            free.put(environment)
 
-    workers = max(1, len(gpus))
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(executor.workers)
     try:
         waiting: dict[Future, Trial] = {pool.submit(run, trial): trial for trial in trials}
         seconds: list[float] = []
@@ -71,11 +67,14 @@ def run_trials(
                     print(f'{place}: failed: {outcome}', flush=True)
                 else:
                     seconds.append(outcome.seconds)
-                    left = statistics.fmean(seconds) * len(waiting) / workers
+                    left = statistics.fmean(seconds) * len(waiting) / executor.workers
                     rest = f', about {_time(left)} left' if waiting else ''
                     taken = _time(outcome.seconds)
                     print(f'{place}: {outcome.results.text} after {taken}{rest}', flush=True)
                 yield trial, outcome
+    except BaseException:
+        executor.cancel()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -317,6 +317,20 @@ SCENES = {
             makes='work_dirs/table4_voc07/table.md',
         ),
         Step(
+            'python tools/run_table.py configs/tables/table4_voc07.py --seeds 0 1 2 --executor ray '
+            '--executor-options address=auto num_cpus=4',
+            put={'0 1 2': '0', 'address=auto num_cpus=4': 'num_cpus=1'},
+            more='--rows baseline --work-dir work_dirs/table_ray',
+            makes='work_dirs/table_ray/table.md',
+        ),
+        Step(
+            'python tools/run_table.py configs/tables/table4_voc07.py --seeds 0 1 2 --executor '
+            'slurm --executor-options slurm_partition=gpu cpus_per_task=4 timeout_min=600',
+            put={'0 1 2': '0', 'slurm_partition=gpu': 'cluster=local gpus_per_node=0'},
+            more='--rows baseline --work-dir work_dirs/table_slurm',
+            makes='work_dirs/table_slurm/table.md',
+        ),
+        Step(
             f'{PYTHON}/run_table.py configs/tables/table4_voc07-320.py --teacher '
             'configs/faster_rcnn/faster-rcnn_efficientnet-lite2_320-12e_voc07.py --seeds 0 1 2 '
             '--work-dir work_dirs/table4_voc07-320 --cfg-options '
@@ -428,7 +442,7 @@ SCENES = {
                 more='--no-build-isolation --dry-run',
                 says='Would install',
             )
-            for extra in ('onnx', 'onnx,openvino', 'runtime')
+            for extra in ('onnx', 'onnx,openvino', 'runtime', 'ray', 'slurm')
         ),
         Step(
             "pip install 'nst_det[lite]'",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nst_det.errors import UserError
 from nst_det.experiments import Result, run_trials
+from nst_det.experiments.executors.this_machine import ThisMachine
 
 
 @dataclass(eq=False)
@@ -45,20 +46,20 @@ def test_trials_without_gpus_run_one_after_the_other_in_their_order():
 def test_two_gpus_run_two_trials_side_by_side():
     meeting = threading.Barrier(2)  # a trial that runs alone would wait in vain
     trials = [QuickTrial(name, meeting=meeting) for name in 'ab']
-    assert len(list(run_trials(trials, gpus=['2', '5']))) == 2
+    assert len(list(run_trials(trials, ThisMachine(['2', '5'])))) == 2
     assert {trial.environment['CUDA_VISIBLE_DEVICES'] for trial in trials} == {'2', '5'}
 
 
 def test_a_gpu_that_is_named_twice_runs_two_trials_side_by_side():
     meeting = threading.Barrier(2)
     trials = [QuickTrial(name, meeting=meeting) for name in 'ab']
-    assert len(list(run_trials(trials, gpus=['3', '3']))) == 2
+    assert len(list(run_trials(trials, ThisMachine(['3', '3'])))) == 2
     assert {trial.environment['CUDA_VISIBLE_DEVICES'] for trial in trials} == {'3'}
 
 
 def test_a_gpu_runs_one_trial_at_a_time():
     trials = [QuickTrial(name) for name in 'abcdef']
-    assert len(list(run_trials(trials, gpus=['2', '5']))) == 6
+    assert len(list(run_trials(trials, ThisMachine(['2', '5'])))) == 6
     on = {gpu: [t for t in trials if t.environment['CUDA_VISIBLE_DEVICES'] == gpu] for gpu in '25'}
     assert sum(map(len, on.values())) == 6
     for same in on.values():

@@ -48,7 +48,7 @@ def trained(monkeypatch):
     """The trials that are run, each of which ends at once, in their order."""
     trials = []
 
-    def run_trials(missing, gpus, keep_open):
+    def run_trials(missing, executor, keep_open):
         for trial in missing:
             trials.append(trial)
             trial.folder.mkdir(parents=True, exist_ok=True)
