@@ -11,7 +11,7 @@ from markdown_it.token import Token
 
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 PROGRAM = (
-    r'(make|pip|python|pytest|torchrun|git|(\S+/)?\.venv/bin/\w+|(\./)?tools/\w+\.(py|sh)'
+    r'(make|pip|python|pytest|torchrun|git|bash|(\S+/)?\.venv/bin/\w+|(\./)?tools/\w+\.(py|sh)'
     r'|nst_det|tensorboard|wandb|jupyter\S*|curl|cd|export)'
 )
 COMMAND = re.compile(rf'(\w+=\S+ )*{PROGRAM} \S')
