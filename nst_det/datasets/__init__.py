@@ -1,5 +1,6 @@
 """Data sets: VOC devkits and their images, and a small devkit of drawn shapes."""
 
+from .fixed_views import FixedViews
 from .shape_pictures import SHAPE_CLASSES
 from .shapes_devkit import make_shapes_devkit
 from .transforms import LoadVerifiedImage
@@ -9,6 +10,7 @@ from .voc_download import prepare_devkit
 
 __all__ = [
     'SHAPE_CLASSES',
+    'FixedViews',
     'LoadVerifiedImage',
     'VOCDevkitDataset',
     'check_devkit',

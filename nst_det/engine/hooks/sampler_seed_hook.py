@@ -1,14 +1,14 @@
 """A seed for every iteration and every batch, so that a resumed training repeats nothing."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import DistSamplerSeedHook as _DistSamplerSeedHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from nst_det.datasets.fixed_views import set_epoch
+from nst_det.datasets.random_state import seed_all
 
 STEP, DATA = 0, 1  # the two streams of random numbers
 
@@ -35,8 +35,10 @@ class DistSamplerSeedHook(_DistSamplerSeedHook):
             loader.collate_fn = self._then_seed(runner, loader.collate_fn)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Set the sampler's epoch, and the seed of the epoch's first batch."""
+        """Set the epoch of the sampler and of the views, and the seed of the first batch."""
         super().before_train_epoch(runner)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            set_epoch(runner.train_dataloader.dataset, runner.epoch)
         # Persistent workers would keep the generators of the last epoch, which a resumed training
         # does not have. Starting them again takes a tenth of a second if they are forked.
         runner.train_dataloader._iterator = None
@@ -71,15 +73,3 @@ class DistSamplerSeedHook(_DistSamplerSeedHook):
             return batch
 
         return collate_and_seed
-
-
-def seed_all(*key: int) -> None:
-    """Seed the generators of Python, NumPy and torch, on all devices.
-
-    Args:
-        *key (int): The numbers that the seed is made of, each at least 0.
-    """
-    for_python, for_torch, *for_numpy = np.random.SeedSequence(key).generate_state(6).tolist()
-    random.seed(for_python)
-    torch.manual_seed(for_torch)
-    np.random.seed(for_numpy)

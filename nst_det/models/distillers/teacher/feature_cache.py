@@ -1,10 +1,8 @@
-"""A cache on disk of the teacher's feature maps, for images that come again unchanged."""
+"""A cache on disk of the teacher's feature maps, for pictures that come again unchanged."""
 
 import hashlib
-import io
 import json
 import logging
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -17,183 +15,192 @@ from torch import Tensor, nn
 
 from nst_det.errors import UserError
 from nst_det.fileio.atomic import write_atomically
+from nst_det.fileio.picture_hash import PICTURE_HASH
+from nst_det.fileio.shards import KEY_BYTES, ShardStore
+from nst_det.fileio.tensor_record import decode, encode, rounded
 
 # The metainfo that the forward pass of a detector may depend on, beside the pixels.
 METAINFO = ('img_shape', 'pad_shape', 'batch_input_shape', 'scale_factor', 'flip', 'flip_direction')
-CHECKSUM = 4  # bytes, at the end of a file
 GIB = 2**30
 
 
 class FeatureCache:
-    """A folder with one file per image, which several processes may share.
+    """A folder with the feature maps of many images, which several processes may share.
 
-    The files are ``FOLDER/TEACHER/IMAGE.pt``. ``TEACHER`` is a hash of everything but the image
-    that the teacher's output depends on, so that another teacher, or another tap, finds none of
-    these files; ``teacher.json`` beside them lists those values. ``IMAGE`` is a hash of the
-    preprocessed image: see :func:`image_key`. Files are written atomically and read as data only. A
-    broken file is ignored and written again.
+    ``FOLDER/TEACHER`` holds one :class:`ShardStore`. ``TEACHER`` is a hash of everything but the
+    image that the teacher's output depends on, so that another teacher, or another tap, finds none
+    of its records; ``teacher.json`` in it lists those values. The key of a record is a hash of the
+    image: see :func:`image_key`. Records are read as data only. A broken record is ignored and
+    written again.
 
     Args:
         folder (str or PathLike): The folder; it is created if it is missing.
         limit (float): The maximum size of the folder in GiB. A full cache takes no more images.
+        stored (torch.dtype, optional): The type in which floating-point numbers are stored. What
+            is computed is rounded to it too, so that an image has the same feature maps whether
+            they are read or not. Defaults to None, the type that they have.
 
     Raises:
         UserError: If the folder cannot be created.
     """
 
-    def __init__(self, folder: str | PathLike, limit: float) -> None:
+    def __init__(
+        self, folder: str | PathLike, limit: float, stored: torch.dtype | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.limit = limit * GIB
+        self.stored = stored
+        self.full = False
+        self.stores: dict[str, ShardStore] = {}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            sizes = [path.stat().st_size for path in self.folder.glob('*/*.pt')]
+            # Those of all teachers count, and those that an older version of this class wrote.
+            sizes = [path.stat().st_size for path in self.folder.glob('*/*') if path.is_file()]
         except OSError as error:
             raise UserError(
                 f'teacher.cache is {str(folder)!r}, which cannot be a folder: {error.strerror}',
                 'teacher.cache',
             ) from error
-        self.size = sum(sizes)
-        self.full = False
+        self.size_before = sum(sizes)  # of all stores, before this process opens any
+        self.sizes_opened: dict[str, int] = {}  # of each store when it was opened
         print_log(
-            f"The teacher's feature maps are cached in {self.folder}: {len(sizes)} images so far, "
-            f'{self.size / GIB:.2f} of {limit:g} GiB',
+            f"The teacher's feature maps are cached in {self.folder}: "
+            f'{self.size_before / GIB:.2f} of {limit:g} GiB so far',
             'current',
         )
+
+    @property
+    def size(self) -> int:
+        """int: The bytes in the folder, as far as this process knows."""
+        grown = sum(store.size - self.sizes_opened[key] for key, store in self.stores.items())
+        return self.size_before + grown
 
     def get_or_compute(
         self,
         identity: Mapping[str, object],
-        inputs: Tensor,
-        samples: Sequence[DetDataSample],
-        compute: Callable[[list[int]], list[Tensor]],
-    ) -> tuple[list[Tensor], float]:
-        """Read the tensors of a batch, and compute those of the images that are missing.
+        keys: Sequence[bytes],
+        compute: Callable[[list[int]], list[list[Tensor]]],
+        device: torch.device,
+    ) -> tuple[list[list[Tensor]], float]:
+        """Read the tensors of some images, and compute those that are missing.
 
         Args:
             identity (Mapping[str, object]): Everything but the image that the teacher's output
                 depends on.
-            inputs (Tensor): The preprocessed batch, `(N, 3, H, W)`.
-            samples (Sequence[DetDataSample]): Its samples.
+            keys (Sequence[bytes]): The keys of the images: see :func:`image_key`.
             compute (Callable): Takes the indices of the missing images and returns the teacher's
-                tensors for them, each with one row per image.
+                tensors of each.
+            device (torch.device): Where the tensors are wanted.
 
         Returns:
-            tuple[list[Tensor], float]: The tensors of the complete batch, and the share of its
+            tuple[list[list[Tensor]], float]: The tensors of each image, and the share of the
             images, 0 to 1, that were in the cache.
         """
-        teacher = self.open(identity)
-        keys = [image_key(image, sample.metainfo) for image, sample in zip(inputs, samples)]
-        rows = [self.read(teacher, key) for key in keys]
-        missing = [i for i, tensors in enumerate(rows) if tensors is None]
+        store = self.open(identity)
+        images = [self.read(store, key) for key in keys]
+        missing = [i for i, tensors in enumerate(images) if tensors is None]
         if missing:
-            computed = compute(missing)
-            for position, i in enumerate(missing):
-                rows[i] = [tensor[position] for tensor in computed]
-                self.write(teacher, keys[i], rows[i])
-        tensors = [
-            torch.stack([row.to(inputs.device) for row in tensor_rows])
-            for tensor_rows in zip(*rows)
-        ]
-        return tensors, 1 - len(missing) / len(keys)
+            for i, tensors in zip(missing, compute(missing)):
+                images[i] = [rounded(tensor, self.stored) for tensor in tensors]
+                self.write(store, keys[i], images[i])
+        on_device = [[tensor.to(device, non_blocking=True) for tensor in image] for image in images]
+        return on_device, 1 - len(missing) / len(keys)
 
-    def open(self, identity: Mapping[str, object]) -> str:
-        """Find or create the folder of a teacher.
+    def open(self, identity: Mapping[str, object]) -> ShardStore:
+        """Find or create the store of a teacher.
 
         Args:
             identity (Mapping[str, object]): Everything but the image that the teacher's output
                 depends on.
 
         Returns:
-            str: The teacher's key, which is the name of the folder.
+            ShardStore: The store.
         """
-        text = json.dumps(identity, indent=1, default=str)
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        note = self.folder / key / 'teacher.json'
+        text = json.dumps(dict(identity, stored=str(self.stored)), indent=1, default=str)
+        if text in self.stores:
+            return self.stores[text]
+        folder = self.folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        note = folder / 'teacher.json'
         if not note.exists():
             try:
                 write_atomically(note, text.encode(), shared=True)
             except OSError as error:
                 self._stop(str(error))
-        return key
+        store = self.stores[text] = ShardStore(folder)
+        self.sizes_opened[text] = store.size
+        return store
 
-    def read(self, teacher: str, image: str) -> list[Tensor] | None:
+    def read(self, store: ShardStore, key: bytes) -> list[Tensor] | None:
         """Read the tensors of one image.
 
         Args:
-            teacher (str): The teacher's key: see :meth:`open`.
-            image (str): The image's key: see :func:`image_key`.
+            store (ShardStore): The teacher's store: see :meth:`open`.
+            key (bytes): The image's key: see :func:`image_key`.
 
         Returns:
-            list[Tensor] or None: The tensors on the CPU; None if the file is missing or broken.
+            list[Tensor] or None: The tensors on the CPU, which must not be changed; None if they
+            are missing or broken.
         """
-        path = self._path(teacher, image)
-        try:
-            content = path.read_bytes()
-        except OSError:
+        record = store.get(key)
+        if record is None:
             return None
-        body, checksum = content[:-CHECKSUM], content[-CHECKSUM:]
         try:
-            if checksum == _checksum(body):
-                return torch.load(io.BytesIO(body), map_location='cpu', weights_only=True)
-        except Exception:  # a file that something else wrote may raise anything
-            pass
-        print_log(f'{path} is broken and will be written again', 'current', logging.WARNING)
-        return None
+            return decode(record)
+        except ValueError as error:
+            print_log(f'a record in {store.folder} is {error}', 'current', logging.WARNING)
+            return None
 
-    def write(self, teacher: str, image: str, tensors: Sequence[Tensor]) -> None:
+    def write(self, store: ShardStore, key: bytes, tensors: Sequence[Tensor]) -> None:
         """Write the tensors of one image, if there is room. A failure does not stop the training.
 
         Args:
-            teacher (str): The teacher's key.
-            image (str): The image's key.
+            store (ShardStore): The teacher's store.
+            key (bytes): The image's key.
             tensors (Sequence[Tensor]): The tensors.
         """
         if self.full:
             return
-        body = io.BytesIO()
-        # Cloned, because torch.save writes all the memory that a view belongs to.
-        torch.save([tensor.cpu().clone() for tensor in tensors], body)
-        content = body.getvalue() + _checksum(body.getvalue())
-        size = len(content) * get_world_size()  # each of the other processes writes as much
-        if self.size + size > self.limit:
+        parts = encode(tensors, self.stored)
+        size = sum(len(part) for part in parts)
+        if self.size + size * get_world_size() > self.limit:  # the others write at the same time
             self._stop(f'{self.limit / GIB:g} GiB are full (teacher.cache_gib)')
             return
         try:
-            write_atomically(self._path(teacher, image), content, shared=True)
+            store.put(key, parts)
         except OSError as error:
             self._stop(str(error))
-            return
-        self.size += size
-
-    def _path(self, teacher: str, image: str) -> Path:
-        return self.folder / teacher / f'{image}.pt'
 
     def _stop(self, reason: str) -> None:
-        self.full = True
-        print_log(
-            f"No more of the teacher's feature maps are cached in {self.folder}: {reason}",
-            'current',
-            logging.WARNING,
-        )
+        if not self.full:
+            self.full = True
+            print_log(
+                f"No more of the teacher's feature maps are cached in {self.folder}: {reason}",
+                'current',
+                logging.WARNING,
+            )
 
 
-def image_key(image: Tensor, metainfo: Mapping[str, object]) -> str:
-    """Compute a hash of a preprocessed image: its pixels, its padding and its metainfo.
-
-    The padding counts, because a feature map depends on how far it is to the border of the batch.
+def image_key(image: Tensor, sample: DetDataSample, recipe: str | None = None) -> bytes:
+    """Compute a hash of a preprocessed image: its pixels and the metainfo of its sample.
 
     Args:
-        image (Tensor): The image with its padding, `(3, H, W)`.
-        metainfo (Mapping[str, object]): The metainfo of its sample, of which :data:`METAINFO`
-            counts.
+        image (Tensor): The image, `(3, H, W)`.
+        sample (DetDataSample): Its sample, of whose metainfo :data:`METAINFO` counts.
+        recipe (str, optional): What makes these pixels of the picture that the data set loaded. If
+            the data set has hashed that picture, its hash and the recipe stand for the pixels.
+            Defaults to None: the pixels themselves count.
 
     Returns:
-        str: A SHA-256 in hex.
+        bytes: The first 16 bytes of a SHA-256.
     """
+    metainfo = sample.metainfo
     known = [(name, str(metainfo[name])) for name in METAINFO if name in metainfo]
     key = hashlib.sha256(f'{tuple(image.shape)} {image.dtype} {known}'.encode())
-    key.update(image.contiguous().cpu().view(torch.uint8).numpy())
-    return key.hexdigest()
+    if recipe is not None and PICTURE_HASH in metainfo:
+        key.update(f'{metainfo[PICTURE_HASH]} {recipe}'.encode())
+    else:
+        key.update(image.contiguous().cpu().view(torch.uint8).numpy())
+    return key.digest()[:KEY_BYTES]
 
 
 def weights_key(detector: nn.Module) -> str:
@@ -210,7 +217,3 @@ def weights_key(detector: nn.Module) -> str:
         key.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         key.update(value.contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
     return key.hexdigest()
-
-
-def _checksum(content: bytes) -> bytes:
-    return zlib.crc32(content).to_bytes(CHECKSUM, 'big')

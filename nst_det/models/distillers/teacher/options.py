@@ -129,4 +129,6 @@ def _check_speed(cfg: dict) -> None:
     check_choice('teacher.precision', cfg.get('precision'), (*PRECISIONS, None))
     if cfg.get('cache') is not None:
         check_path('teacher.cache', cfg['cache'], 'a folder')
+    precisions = (*PRECISIONS, None)
+    check_choice('teacher.cache_precision', cfg.get('cache_precision'), precisions)
     check_number('teacher.cache_gib', cfg.get('cache_gib', 1), above=0)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.structures import DetDataSample
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
@@ -26,6 +27,10 @@ class TeacherPreprocess:
         channels (int): The number of channels of the student's images. Defaults to 3.
         teacher_channels (int, optional): That of the teacher's images. Defaults to None, the same.
         scale (float): The size of the teacher's images over that of the student's. Defaults to 1.
+
+    Attributes:
+        recipe (str, optional): What the pixels of the teacher's images follow from, beside the
+            loaded picture and the teacher; None if that is not known.
 
     Raises:
         UserError: If the teacher takes another number of channels, and the images are not grey.
@@ -51,10 +56,35 @@ class TeacherPreprocess:
         self.matrix = matrix @ torch.linalg.inv(student_matrix)
         self.shift = shift - self.matrix @ student_shift
         self.divisor = getattr(teacher, 'pad_size_divisor', 1)
+        self.student_divisor = getattr(student, 'pad_size_divisor', 1)
         self.pad_value = float(getattr(teacher, 'pad_value', 0))
         self.student_pad_value = float(getattr(student, 'pad_value', 0))
         self.same_padding = self.pad_value == self.student_pad_value
         self.scale = scale
+        # Batch augments may draw random sizes, and another class may do anything.
+        is_known = type(student) is DetDataPreprocessor and student.batch_augments is None
+        self.recipe: str | None = None
+        if is_known:
+            affine = student_matrix.tolist(), student_shift.tolist(), self.student_pad_value
+            self.recipe = f'{affine} {scale}'
+
+    def own_shape(self, sample: DetDataSample, batch_shape: Sequence[int]) -> tuple[int, int]:
+        """Compute the size that the teacher's batch would have if an image were alone in it.
+
+        Args:
+            sample (DetDataSample): The student's sample of the image.
+            batch_shape (Sequence[int]): H and W of the student's batch.
+
+        Returns:
+            tuple[int, int]: H and W.
+        """
+        image_shape = sample.metainfo.get('img_shape', batch_shape)[:2]
+        sides = [
+            min(_round_up(side, self.student_divisor), full)
+            for side, full in zip(image_shape, batch_shape)
+        ]
+        height, width = (_round_up(round(side * self.scale), self.divisor) for side in sides)
+        return height, width
 
     def __call__(
         self, inputs: Tensor, samples: Sequence[DetDataSample]
@@ -118,9 +148,7 @@ class TeacherPreprocess:
 
     def _pad(self, inputs: Tensor) -> Tensor:
         """Pad the batch to the right and below, to the next multiples of the divisor."""
-        bottom, right = (
-            math.ceil(size / self.divisor) * self.divisor - size for size in inputs.shape[2:]
-        )
+        bottom, right = (_round_up(size, self.divisor) - size for size in inputs.shape[2:])
         if not (bottom or right):
             return inputs
         return F.pad(inputs, (0, right, 0, bottom), value=self.pad_value)
@@ -142,6 +170,10 @@ def check_channels(student: int, teacher: int) -> None:
             'a teacher for such images. Only a grey image is repeated for a teacher of more '
             'channels'
         )
+
+
+def _round_up(size: int, divisor: int) -> int:
+    return math.ceil(size / divisor) * divisor
 
 
 def _affine(preprocessor: BaseDataPreprocessor, channels: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from mmdet.structures import DetDataSample
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from nst_det.errors import UserError, one_line
 from nst_det.fileio.fit import load_strictly
@@ -21,10 +21,23 @@ from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
-from nst_det.models.distillers.teacher.feature_cache import FeatureCache, weights_key
+from nst_det.models.distillers.teacher.feature_cache import (
+    FeatureCache,
+    image_key,
+    weights_key,
+)
 from nst_det.models.distillers.teacher.output import TeacherOutput
-from nst_det.models.distillers.teacher.precision import precision_context, warn_if_emulated
+from nst_det.models.distillers.teacher.precision import (
+    PRECISIONS,
+    precision_context,
+    warn_if_emulated,
+)
 from nst_det.models.distillers.teacher.preprocess import TeacherPreprocess
+from nst_det.models.distillers.teacher.single_images import (
+    cut_out,
+    groups_of_one_shape,
+    together,
+)
 from nst_det.models.distillers.teacher.speedups import apply_speedups
 
 RANDOM = 'random'
@@ -73,9 +86,13 @@ class Teacher:
             the student's precision. The losses are always computed in float32. Defaults to None:
             the student's precision, which is float32 without ``--amp``.
         cache (str, optional): A folder for the feature maps of each image. If an image comes again
-            unchanged, its feature maps are read from there: see :class:`FeatureCache`. Defaults to
-            None, no cache.
+            unchanged, its feature maps are read from there: see :class:`FeatureCache`. The teacher
+            then sees each image as in a batch of its own, without the padding to the size of the
+            other images. Defaults to None, no cache.
         cache_gib (float): The maximum size of that folder in GiB. Defaults to 50.
+        cache_precision (str, optional): The type in which feature maps are kept there,
+            ``'bfloat16'`` or ``'float16'`` for half of the space. Defaults to None, the type in
+            which they were computed.
         backbone (dict, optional): The config of a backbone, in place of ``config``: see
             :class:`BareBackbone`. Defaults to None.
         data_preprocessor (dict, optional): The config of the data preprocessor of ``backbone``.
@@ -98,6 +115,7 @@ class Teacher:
         precision: str | None = None,
         cache: str | PathLike | None = None,
         cache_gib: float = 50.0,
+        cache_precision: str | None = None,
         backbone: dict | None = None,
         data_preprocessor: dict | None = None,
         prefix: str | None = None,
@@ -127,7 +145,10 @@ class Teacher:
         self.taps: dict[str, Tap] = {}  # every tap that was asked for, by its layer
         self.uses_head_inputs = False
         self.speedups: list | None = None  # None until the first batch
-        self.cache = None if cache is None else FeatureCache(cache, cache_gib)
+        self.cache: FeatureCache | None = None
+        if cache is not None:
+            stored = None if cache_precision is None else PRECISIONS[cache_precision]
+            self.cache = FeatureCache(cache, cache_gib, stored)
         self.identity = dict(
             config=str(model), fuse=fuse, channels_last=channels_last, torch=torch.__version__
         )
@@ -161,12 +182,22 @@ class Teacher:
         self.prepare(taps, with_logits)
         device = inputs.device
         with self._precision_context(device):
-            inputs, samples = self._preprocess(preprocessor, inputs)(inputs, samples)
-            forward = self._forward if self.cache is None else self._forward_with_cache
-            feature_maps, head_inputs, cached_share = forward(inputs, samples, taps, with_logits)
+            preprocess = self._preprocess(preprocessor, inputs)
+            shapes = [preprocess.own_shape(sample, inputs.shape[2:]) for sample in samples]
+            inputs, samples = preprocess(inputs, samples)
+            batch_input_shape = inputs.shape[2:]
+            cached_share = None
+            if self.cache is None:
+                feature_maps, head_inputs = self._forward(inputs, samples, taps, with_logits)
+            else:
+                images = cut_out(inputs, samples, shapes)
+                feature_maps, head_inputs, cached_share = self._forward_with_cache(
+                    images, preprocess.recipe, taps, with_logits
+                )
+                batch_input_shape = Size(max(sides) for sides in zip(*shapes))
         return TeacherOutput(
             feature_maps=dict(zip(taps, feature_maps)),
-            batch_input_shape=inputs.shape[2:],
+            batch_input_shape=batch_input_shape,
             head_inputs=head_inputs,
             logits=find_logits(self.detector, 'teacher') if with_logits else None,
             precision_context=partial(self._precision_context, device),
@@ -207,7 +238,7 @@ class Teacher:
         samples: Sequence[DetDataSample],
         taps: Sequence[Tap],
         with_logits: bool,
-    ) -> tuple[list[Tensor], Sequence[Tensor] | None, None]:
+    ) -> tuple[list[Tensor], Sequence[Tensor] | None]:
         """Run the detector on a preprocessed batch."""
         self._speed_up_once(inputs, samples)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
@@ -236,7 +267,7 @@ class Teacher:
         head_inputs = features[0] if features else None
         if isinstance(head_inputs, (tuple, list)):
             head_inputs = [self._plain(feature_map) for feature_map in head_inputs]
-        return feature_maps, head_inputs, None
+        return feature_maps, head_inputs
 
     def _plain(self, feature_map: Tensor) -> Tensor:
         """Give a feature map the memory layout, and in a chosen precision the type, of a loss."""
@@ -244,36 +275,45 @@ class Teacher:
 
     def _forward_with_cache(
         self,
-        inputs: Tensor,
-        samples: Sequence[DetDataSample],
+        images: Sequence[tuple[Tensor, DetDataSample]],
+        recipe: str | None,
         taps: Sequence[Tap],
         with_logits: bool,
     ) -> tuple[list[Tensor], list[Tensor] | None, float]:
-        """Run the detector on the images of a preprocessed batch that the cache lacks."""
+        """Run the detector on the preprocessed images that the cache lacks, each by itself."""
+        shapes = [(image.shape[1], image.shape[2]) for image, _ in images]
         if with_logits:  # the heads always run, and must compute as they do without a cache
-            self._speed_up_once(inputs, samples)
+            self._speed_up_once(images[0][0][None], [images[0][1]])
 
-        def compute(missing: list[int]) -> list[Tensor]:
-            feature_maps, head_inputs, _ = self._forward(
-                inputs[missing], [samples[i] for i in missing], taps, with_logits
-            )
-            if with_logits:
-                feature_maps = feature_maps + _rows_per_image(head_inputs, len(missing))
-            return feature_maps
+        def compute(missing: list[int]) -> list[list[Tensor]]:
+            tensors: dict[int, list[Tensor]] = {}
+            for group in groups_of_one_shape([shapes[i] for i in missing]):
+                chosen = [missing[position] for position in group]
+                inputs = torch.stack([images[i][0] for i in chosen])
+                samples = [images[i][1] for i in chosen]
+                feature_maps, head_inputs = self._forward(inputs, samples, taps, with_logits)
+                if with_logits:
+                    feature_maps = feature_maps + _rows_per_image(head_inputs, len(chosen))
+                for row, i in enumerate(chosen):
+                    tensors[i] = [feature_map[row] for feature_map in feature_maps]
+            return [tensors[i] for i in missing]
 
-        identity = self._identity(inputs, taps, with_logits)
-        tensors, cached_share = self.cache.get_or_compute(identity, inputs, samples, compute)
+        device = images[0][0].device
+        keys = [image_key(image, sample, recipe) for image, sample in images]
+        identity = self._identity(device, taps, with_logits)
+        found, cached_share = self.cache.get_or_compute(identity, keys, compute, device)
+        tensors = together(found)
         head_inputs = tensors[len(taps) :] if with_logits else None
         return tensors[: len(taps)], head_inputs, cached_share
 
-    def _identity(self, inputs: Tensor, taps: Sequence[Tap], with_logits: bool) -> dict:
+    def _identity(self, device: torch.device, taps: Sequence[Tap], with_logits: bool) -> dict:
         """Everything but the image that the teacher's output depends on."""
         number = next(self.detector.parameters()).new_ones(1, 1)
         return dict(
             self.identity,
             taps=[tap.layer for tap in taps],
             head_inputs=with_logits,
-            device=inputs.device.type,
+            device=device.type,
             computed_in=str((number @ number).dtype),  # autocast included
         )
 

@@ -51,7 +51,8 @@ def images(count=2, seed=0):
 
 
 def teach(teacher, inputs, layers=NECK, with_logits=False, **metainfo):
-    samples = [DetDataSample(metainfo=dict(img_shape=(64, 64), **metainfo)) for _ in inputs]
+    info = dict(dict(img_shape=(64, 64)), **metainfo)
+    samples = [DetDataSample(metainfo=info) for _ in inputs]
     taps = [Tap(layer) for layer in layers]
     return teacher(inputs, samples, teacher.detector.data_preprocessor, taps, with_logits)
 
@@ -185,7 +186,7 @@ def test_the_cache_finds_an_image_in_another_batch(cached):
         (dict(precision='bfloat16'), images(), {}),
         ({}, images() + 1e-6, {}),
         ({}, images().flip(3), {}),
-        ({}, nn.functional.pad(images(), (0, 32)), {}),
+        ({}, nn.functional.pad(images(), (0, 32)), dict(img_shape=(64, 96))),
         ({}, images(), dict(layers=['neck[0]'])),
         ({}, images(), dict(layers=['neck[1]', 'neck[0]'])),
         ({}, images(), dict(with_logits=True)),
@@ -196,6 +197,81 @@ def test_the_cache_misses_if_anything_changes(cached, options, inputs, requested
     teach(cached(), images())
     assert teach(cached(), images()).cached_share == 1
     assert teach(cached(**options), inputs, **requested).cached_share == 0
+
+
+def test_the_cache_finds_an_image_whatever_the_batch_pads_it_to(cached):
+    (first,) = feature_maps(cached(), images())
+    output = teach(cached(), nn.functional.pad(images(), (0, 32, 0, 64)))
+    assert output.cached_share == 1
+    assert output.batch_input_shape == (64, 64)
+    assert torch.equal(next(iter(output.feature_maps.values())), first)
+
+
+SIZES = [(64, 96), (33, 56), (64, 96)]
+
+
+def of_several_sizes(teacher):
+    """A batch of images of several sizes, padded with zeros, and the images without padding."""
+    singles = [images(1, seed=i)[0].repeat(1, 1, 2)[:, :h, :w] for i, (h, w) in enumerate(SIZES)]
+    batch = torch.zeros(len(SIZES), 3, 64, 96)
+    for target, image in zip(batch, singles):
+        target[:, : image.shape[1], : image.shape[2]] = image
+    return batch, singles
+
+
+def samples_of(sizes):
+    return [DetDataSample(metainfo=dict(img_shape=size)) for size in sizes]
+
+
+@pytest.mark.parametrize('layer', ['backbone.layer2', 'neck[1]'])
+def test_with_a_cache_the_teacher_sees_each_image_as_in_a_batch_of_its_own(cached, layer):
+    batch, singles = of_several_sizes(make())
+    plain, taps = make(), [Tap(layer)]
+    for teacher in (cached(), cached()):  # the second one reads
+        preprocessor = teacher.detector.data_preprocessor
+        output = teacher(batch, samples_of(SIZES), preprocessor, taps)
+        (found,) = output.feature_maps.values()
+        assert output.batch_input_shape == (64, 96)
+        for row, image, size in zip(found, singles, SIZES):
+            alone = plain(image[None], samples_of([size]), plain.detector.data_preprocessor, taps)
+            (expected,) = next(iter(alone.feature_maps.values()))
+            height, width = expected.shape[1:]
+            torch.testing.assert_close(row[:, :height, :width], expected, rtol=1e-4, atol=1e-4)
+            assert not row[:, height:].any() and not row[:, :, width:].any()
+
+
+def test_the_padding_changes_a_feature_map_near_the_border_alone(cached):
+    outputs = []
+    for teacher in (make(), cached()):
+        batch, _ = of_several_sizes(teacher)
+        taps = [Tap('backbone.layer1')]
+        output = teacher(batch, samples_of(SIZES), teacher.detector.data_preprocessor, taps)
+        outputs += output.feature_maps.values()
+    with_padding, alone = (output[1] for output in outputs)  # of the image of 33 × 56 pixels
+    far, near = (slice(None), slice(2), slice(8)), (slice(None), slice(9), slice(14))
+    torch.testing.assert_close(with_padding[far], alone[far], rtol=1e-4, atol=1e-4)
+    assert (with_padding[near] - alone[near]).abs().max() > 0.01
+    torch.testing.assert_close(outputs[0][0], outputs[1][0], rtol=1e-4, atol=1e-4)  # no padding
+
+
+@pytest.mark.parametrize(('precision', 'error'), [('bfloat16', 2**-8), ('float16', 2**-11)])
+def test_the_cache_stores_rounded_feature_maps_on_request(cached, precision, error):
+    (exact,) = feature_maps(make(), images())
+    outputs = [teach(cached(cache_precision=precision), images()) for _ in range(2)]
+    assert [output.cached_share for output in outputs] == [0, 1]
+    computed, read = (next(iter(output.feature_maps.values())) for output in outputs)
+    assert computed.dtype == torch.float32 and torch.equal(computed, read)
+    assert 0 < ((read - exact).abs() / exact.abs().clamp(min=1e-4)).max() <= error
+
+
+def test_the_hash_of_a_picture_stands_for_its_pixels_only_if_they_follow_from_it(cached):
+    known = dict(picture_hash='a')
+    teach(cached(), images(1), **known)
+    assert teach(cached(), images(1, seed=1), **known).cached_share == 1
+    assert teach(cached(), images(1), picture_hash='b').cached_share == 0
+    teacher = cached()
+    teacher.detector.data_preprocessor.batch_augments = [nn.Identity()]
+    assert teach(teacher, images(1, seed=1), **known).cached_share == 0
 
 
 def test_the_cache_misses_for_other_weights_of_the_same_config(cached, tmp_path):
@@ -215,6 +291,7 @@ def test_the_cache_misses_for_other_weights_of_the_same_config(cached, tmp_path)
         (dict(precision='bf16'), 'teacher.precision'),
         (dict(cache=5), 'teacher.cache'),
         (dict(cache=''), 'teacher.cache'),
+        (dict(cache_precision='int8'), 'teacher.cache_precision'),
         (dict(cache_gib=0), 'teacher.cache_gib'),
         (dict(cache_gib=float('nan')), 'teacher.cache_gib'),
         (dict(cach='a'), 'teacher.cach'),
