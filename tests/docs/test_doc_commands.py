@@ -287,8 +287,8 @@ SCENES = {
             says='Scaling the original LR by 2.0',
         ),
         Step(
-            'NNODES=8 NODE_RANK=0 MASTER_ADDR=first-machine PORT=29500 '
-            f'tools/dist_train.sh {MAIN} 8',
+            'NNODES=8 MASTER_ADDR=first-machine PORT=29500 MAX_RESTARTS=3 '
+            f'tools/dist_train.sh {MAIN} 8 --resume',
             put={
                 'NNODES=8': 'NNODES=1',
                 'first-machine': '127.0.0.1',

@@ -2,8 +2,10 @@
 
 import importlib
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -172,6 +174,24 @@ def test_two_processes_train_as_one_process_with_the_complete_batch(
         assert (whole[2][name] > 0).all()
     assert split[3][0] == split[3][1]
     assert len(set(split[3][0])) > 1
+
+
+def test_two_nodes_meet_and_share_the_images(tiny_distiller, warm_python, tmp_path):
+    cfg = tiny_distiller(log_level='INFO')
+    cfg.train_cfg.max_epochs = 1
+    cfg.dump(tmp_path / 'config.py')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    arguments = [tmp_path / 'config.py', 1, '--work-dir', tmp_path / 'nodes']
+    shared = dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=port, OMP_NUM_THREADS='1')
+    start = partial(run_script, warm_python, 'dist_train.sh', *arguments, **shared)
+    with ThreadPoolExecutor(2) as pool:
+        nodes = [pool.submit(start) for _ in range(2)]
+    for node in nodes:
+        assert node.result().returncode == 0, node.result().stderr[-3000:]
+    checkpoint = torch.load(tmp_path / 'nodes/epoch_1.pth', weights_only=False)
+    assert checkpoint['meta']['iter'] == 1  # 8 images, in batches of 4 on each of the two
 
 
 @pytest.mark.parametrize('arguments', [['config.py'], ['config.py', 'two'], ['config.py', '0']])
