@@ -1,6 +1,7 @@
 """A data set of shapes in COCO's folders and with COCO's annotations."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset
@@ -15,13 +16,41 @@ def make_small_coco(folder: Path) -> None:
         folder (Path): What is to be ``data/coco``.
     """
     devkit = make_shapes_devkit(folder / 'shapes', 4, 2, image_size=64)
+    content = coco_content(devkit, CocoDataset.METAINFO['classes'])
+    (folder / 'annotations').mkdir()
+    for split in ('train2017', 'val2017'):
+        (folder / split).symlink_to(devkit / 'VOC2007' / 'JPEGImages')
+        (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+
+
+def make_own_coco(folder: Path) -> None:
+    """Draw the images of a user, with one JSON.
+
+    Args:
+        folder (Path): What is to be ``data/mine``.
+    """
+    devkit = make_shapes_devkit(folder / 'shapes', 8, 2, image_size=64)
+    content = coco_content(devkit, ('disk', 'box', 'tri', 'star'))
+    (folder / 'images').symlink_to(devkit / 'VOC2007' / 'JPEGImages')
+    (folder / 'annotations.json').write_text(json.dumps(content))
+
+
+def coco_content(devkit: Path, names: Sequence[str]) -> dict:
+    """Write the annotations of drawn shapes as COCO does.
+
+    Args:
+        devkit (Path): The devkit of the shapes.
+        names (Sequence[str]): The names of the categories, of which the shapes have the first four.
+
+    Returns:
+        dict: The content of the JSON.
+    """
     shapes = VOCDevkitDataset(
         data_root=str(devkit),
         ann_file='VOC2007/ImageSets/Main/trainval.txt',
         data_prefix=dict(sub_data_root='VOC2007/'),
         metainfo=dict(classes=SHAPE_CLASSES),
     )
-    names = CocoDataset.METAINFO['classes']
     content = dict(
         images=[], annotations=[], categories=[dict(id=i + 1, name=n) for i, n in enumerate(names)]
     )
@@ -42,7 +71,4 @@ def make_small_coco(folder: Path) -> None:
                     iscrowd=0,
                 )
             )
-    (folder / 'annotations').mkdir()
-    for split in ('train2017', 'val2017'):
-        (folder / split).symlink_to(devkit / 'VOC2007' / 'JPEGImages')
-        (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+    return content

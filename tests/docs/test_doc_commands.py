@@ -8,6 +8,7 @@ that they run in.
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
 from locations import DEMO
 from PIL import Image
 from small_checkout import NST, TEACHER
+from small_coco import make_own_coco, make_small_coco
 
 from nst_det.apis.build import build_detector
 from nst_det.datasets import make_shapes_devkit
@@ -72,11 +74,39 @@ def fpn_detectors(folder: Path) -> None:
 
 def small_coco(folder: Path) -> None:
     """COCO's folders, with the shapes in them, and a teacher of COCO's."""
-    from small_coco import make_small_coco
-
     make_small_coco(folder / 'data' / 'coco')
     teacher = 'mmdet::faster_rcnn/faster-rcnn_r101_fpn_1x_coco.py'
     save_teacher(teacher, 'work_dirs/teacher.pth', folder)
+
+
+def your_data(folder: Path, part: str) -> None:
+    """The images of a user and the configs of the page, of the part for COCO or for VOC."""
+    snippets = [b.text for b in blocks(ROOT / 'docs' / 'your_data.md') if b.language == 'python']
+    smaller = {'max_epochs = 6': 'max_epochs = 1', 'size = 160': 'size = 64'}
+    for written, instead in smaller.items():
+        assert all(written in snippets[i] for i in (1, 3))
+        snippets = [snippet.replace(written, instead) for snippet in snippets]
+    split, student, teacher, voc_student = snippets
+    if part == 'COCO':
+        make_own_coco(folder / 'data' / 'mine')
+        here = split.replace("'data/mine'", repr(str(folder / 'data' / 'mine')))
+        exec(compile(here, 'split', 'exec'), {})
+        (folder / 'my_student.py').write_text(student)
+        (folder / 'my_teacher.py').write_text(teacher)
+        return
+    drawn = make_shapes_devkit(folder / 'data' / 'drawn', 8, 2, 64) / 'VOC2007'
+    for name in ('train', 'valid'):
+        target = folder / 'data' / 'mine_voc' / name
+        target.mkdir(parents=True)
+        for image in (drawn / 'JPEGImages').iterdir():
+            text = (drawn / 'Annotations' / f'{image.stem}.xml').read_text()
+            for shape, own in (('circle', 'gear'), ('square', 'nut')):
+                text = text.replace(f'<name>{shape}</name>', f'<name>{own}</name>')
+            (target / f'part {image.stem}.xml').write_text(text)
+            Image.open(image).save(target / f'part {image.stem}.png')
+    (folder / 'my_voc_student.py').write_text(voc_student)
+    text = teacher.replace('./my_student.py', './my_voc_student.py')
+    (folder / 'my_voc_teacher.py').write_text(text)
 
 
 def demo_student(folder: Path) -> None:
@@ -251,6 +281,54 @@ SCENES = {
             ready=lambda folder: make_shapes_devkit(folder / 'data' / 'shapes', 4, 2, 64),
         ),
     ],
+    'your COCO data': [
+        Step(
+            ".venv/bin/python -c \"import json; print([c['name'] for c in json.load(open("
+            "'data/mine/annotations/train.json'))['categories']])\"",
+            says="['disk', 'box', 'tri'",
+            ready=partial(your_data, part='COCO'),
+        ),
+        Step(f'{PYTHON}/train.py my_teacher.py', makes='work_dirs/my_teacher/epoch_1.pth'),
+        Step(
+            f'{PYTHON}/test.py my_teacher.py work_dirs/my_teacher/epoch_6.pth --work-dir '
+            'work_dirs/my_teacher/test --out work_dirs/my_teacher/predictions.pkl',
+            put={'epoch_6': 'epoch_1'},
+            says='coco/bbox_mAP',
+        ),
+        Step(
+            f'{PYTHON}/distil.py my_student.py --teacher my_teacher.py --teacher-checkpoint '
+            'work_dirs/my_teacher/epoch_6.pth --baseline --dry-run',
+            put={'epoch_6': 'epoch_1'},
+            says='my_student_nst: to do, into work_dirs/my_student_distil',
+        ),
+        Step(
+            f'{PYTHON}/distil.py my_student.py --teacher my_teacher.py --teacher-checkpoint '
+            'work_dirs/my_teacher/epoch_6.pth --baseline',
+            put={'epoch_6': 'epoch_1'},
+            makes='work_dirs/my_student_distil/report.html',
+            says='Gain over my_student',
+        ),
+    ],
+    'your VOC data': [
+        Step(
+            f'{PYTHON}/prepare_voc.py --check data/mine_voc',
+            says="metainfo = dict(classes=('gear', ",
+            ready=partial(your_data, part='VOC'),
+        ),
+        Step(f'{PYTHON}/train.py my_voc_teacher.py', makes='work_dirs/my_voc_teacher/epoch_1.pth'),
+        Step(
+            f'{PYTHON}/test.py my_voc_teacher.py work_dirs/my_voc_teacher/epoch_6.pth --work-dir '
+            'work_dirs/my_voc_teacher/test --out work_dirs/my_voc_teacher/predictions.pkl',
+            put={'epoch_6': 'epoch_1'},
+            says='pascal_voc/AP/gear',
+        ),
+        Step(
+            f'{PYTHON}/distil.py my_voc_student.py --teacher my_voc_teacher.py '
+            '--teacher-checkpoint work_dirs/my_voc_teacher/epoch_6.pth --baseline',
+            put={'epoch_6': 'epoch_1'},
+            makes='work_dirs/my_voc_student_distil/report.html',
+        ),
+    ],
     'VOC': [
         Step(
             f'{PYTHON}/prepare_voc.py data --years 2007 2012',
@@ -401,6 +479,12 @@ SCENES = {
             ready=fpn_detectors,
             makes='my_detector_nst.py',
         ),
+        Step(
+            '.venv/bin/nst_det distil my_detector.py --teacher my_teacher.py '
+            '--teacher-checkpoint my_teacher.pth',
+            more='--dry-run',  # the detectors are for COCO's data
+            says='to do: write work_dirs/my_detector_distil/report.html',
+        ),
     ],
     "mmdet's own detector": [
         Step(
@@ -517,7 +601,15 @@ SCENES = {
         Step('make docs', makes='docs/_build/html/index.html'),
     ],
 }
-SLOW = {'the demo by hand', 'five seeds', 'VOC', 'a table', "mmdet's own detector", 'benchmarks'}
+SLOW = {
+    'the demo by hand',
+    'five seeds',
+    'VOC',
+    'a table',
+    "mmdet's own detector",
+    'benchmarks',
+    'your VOC data',
+}
 
 # How blocks begin that are no commands: what is printed, formulas, trees.
 PRINTED = (

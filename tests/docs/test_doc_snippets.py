@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from doc_blocks import PAGES, Block, blocks
+from doc_blocks import PAGES, ROOT, Block, blocks
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from small_coco import make_own_coco
 
 from nst_det.apis.build import build_detector
 from nst_det.apis.export_onnx import make_onnx
@@ -34,6 +35,8 @@ DISTILLED = (
 # What a snippet needs around it to be a whole config, by the page and its beginning.
 CONFIGS = {
     ('README.md', "_base_ = 'my_detector.py'"): '{}',
+    ('docs/your_data.md', "_base_ = 'configs/"): '{}',
+    ('docs/your_data.md', "_base_ = './my_student.py'"): '{}',
     ('docs/add_nst.md', "_base_ = 'mmdet::retinanet"): '{}',
     ('docs/add_nst.md', 'from mmengine.config import read_base'): '{}',
     ('docs/nst_in_ten_minutes.md', "_base_ = 'my_detector.py'"): '{}',
@@ -94,6 +97,8 @@ def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
         cfg = load_config('student.py')
         model = make_onnx(build_detector(cfg), cfg, SHAPE_CLASSES)
         Path('student.onnx').write_bytes(model.content)
+    if "root / 'annotations.json'" in snippet.text:
+        make_own_coco(users_folder / 'data' / 'mine')
     if around is None:
         check_printed(snippet.text)
         return
@@ -101,6 +106,9 @@ def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
     for name in ('my_detector.py', 'my_teacher.py', 'my_old_teacher.py'):
         text = f"_base_ = '{detectors}'\n" if detectors else FPN
         (users_folder / name).write_text(text)
+    (users_folder / 'configs').symlink_to(ROOT / 'configs')
+    student = next(s for s in SNIPPETS if s.page == 'docs/your_data.md' and '_base_' in s.text)
+    (users_folder / 'my_student.py').write_text(student.text)
     if 'my_pure_detector' in snippet.text:
         load_config('my_detector.py').dump('my_pure_detector.py')
     (users_folder / 'snippet.py').write_text(around.format(snippet.text))
