@@ -10,8 +10,9 @@ trap 'rm -rf "$folder"' EXIT
 # What mmdet 3.3 needs today. The compiled mmcv has no wheels, so no_ops.py stands in for its ops.
 MMDET='mmdet==3.3.0 mmengine==0.10.7 mmcv-lite==2.1.0 torch==2.14.1 torchvision==0.29.1 numpy==2.4.6
   opencv-python==5.0.0.93 pycocotools==2.0.11 setuptools==81.0.0'
-# Exporting with torch, and running what comes out.
-ONNX='onnx==1.23.2 onnxruntime==1.32.0 torch==2.14.1 numpy==2.4.6'
+# torch with what it trains with, exports to and is run by.
+TORCH='torch==2.14.1 torchvision==0.29.1 timm==1.0.31 numpy==2.4.6 onnx==1.23.2 onnxscript==0.7.2
+  onnxruntime==1.32.0'
 
 # mmdet asks for ops of mmcv when it is imported. No finding calls one of them.
 cat > "$folder/no_ops.py" <<'PYTHON'

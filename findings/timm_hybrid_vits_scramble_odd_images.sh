@@ -7,7 +7,7 @@
 # come back without an error as 21 positions of 512 channels, 3 × 7: all values are in wrong places.
 # At other sizes it raises an error. The channels that feature_info tells stay 384.
 source "$(dirname "$0")/_common.sh"
-install timm==1.0.31 torch==2.14.1 torchvision==0.29.1
+install $TORCH
 check '112 × 224: told 384 channels, got (1, 512, 3, 7)' <<'PYTHON'
 import timm
 import torch

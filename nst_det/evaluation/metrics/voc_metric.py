@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from torch import Tensor
 
 from nst_det.evaluation.functional.mean_ap import eval_voc_map
+from nst_det.evaluation.functional.recall import eval_recall
 
 
 @METRICS.register_module()
@@ -18,7 +19,9 @@ class VOCDevkitMetric(VOCMetric):
 
     It takes the arguments of ``VOCMetric``, logs the same table and returns the same keys. It also
     returns ``AP/<class>``, the mean AP over ``iou_thrs`` of each class that has objects.
-    ``metric='recall'`` and ``scale_ranges``, which VOC does not define, are computed by mmdet.
+    ``scale_ranges``, which VOC does not define, are computed by mmdet. ``metric='recall'`` counts
+    an object as found by a detection of its own class; mmdet compares all objects with the
+    detections of the first class.
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -51,8 +54,11 @@ class VOCDevkitMetric(VOCMetric):
 
         Returns:
             dict: ``mAP``, the AP at each of ``iou_thrs`` (``AP50`` for 0.5, ``AP62.5`` for 0.625),
-            and ``AP/<class>``, from 0 to 1.
+            and ``AP/<class>``, from 0 to 1. For ``metric='recall'``: ``recall@<number>@<iou_thr>``
+            of each of ``proposal_nums``, and with several thresholds their mean ``AR@<number>``.
         """
+        if self.metric == 'recall':
+            return self._recalls(results)
         if self._computed_by_mmdet:
             return super().compute_metrics(results)
         logger = MMLogger.get_current_instance()
@@ -75,6 +81,18 @@ class VOCDevkitMetric(VOCMetric):
             **{_ap_key(iou_thr): mean for iou_thr, mean in zip(self.iou_thrs, means)},
             **{key: sum(aps) / len(aps) for key, aps in aps_of_class.items()},
         }
+
+    def _recalls(self, results: list) -> dict:
+        """The recall at each of ``proposal_nums`` and ``iou_thrs``."""
+        annotations, detections = zip(*results)
+        recalls = {}
+        for number in self.proposal_nums:
+            found = eval_recall(detections, annotations, number, self.iou_thrs)
+            for iou_thr, recall in zip(self.iou_thrs, found):
+                recalls[f'recall@{number}@{iou_thr}'] = recall
+            if len(found) > 1:
+                recalls[f'AR@{number}'] = sum(found) / len(found)
+        return recalls
 
     @property
     def _computed_by_mmdet(self) -> bool:

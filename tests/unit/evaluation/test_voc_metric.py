@@ -72,9 +72,46 @@ def test_voc_metric_keeps_no_memory_of_the_data_workers():
         assert not np.shares_memory(kept['bboxes'], sample[instances]['bboxes'].numpy())
 
 
-def test_voc_metric_leaves_recall_to_mmdet():
-    ours, theirs = (evaluate(kind(metric='recall')) for kind in (VOCDevkitMetric, VOCMetric))
+def test_recall_counts_an_object_as_found_by_its_own_class_alone():
+    image = one_image()
+    cat, dog = image['gt_instances']['bboxes'].tolist()
+    # The dog is found exactly, with the higher score; the cat by a dog's box, and by its own.
+    image['pred_instances'] = dict(
+        bboxes=torch.tensor([dog, cat, cat]),
+        labels=torch.tensor([1, 1, 0]),
+        scores=torch.tensor([0.9, 0.8, 0.7]),
+    )
+    metric = VOCDevkitMetric(metric='recall', proposal_nums=(1, 2, 3), iou_thrs=[0.5, 0.9])
+    metric.dataset_meta = dict(classes=CLASSES, dataset_type='VOC2007')
+    metric.process({}, [image])
+    recalls = metric.evaluate(1)
+    wanted = {1: 0.5, 2: 0.5, 3: 1.0}  # the best one is the dog, the third the cat
+    for number, recall in wanted.items():
+        assert recalls[f'pascal_voc/recall@{number}@0.5'] == recall
+        assert recalls[f'pascal_voc/recall@{number}@0.9'] == recall
+        assert recalls[f'pascal_voc/AR@{number}'] == recall
+
+
+def test_recall_of_the_first_class_alone_is_that_of_mmdet():
+    def evaluate_cats(metric):
+        metric.dataset_meta = dict(classes=CLASSES, dataset_type='VOC2007')
+        image = one_image()
+        image['gt_instances']['labels'] = torch.tensor([0, 0])
+        metric.process({}, [image])
+        return metric.evaluate(1)
+
+    ours, theirs = (evaluate_cats(kind(metric='recall')) for kind in (VOCDevkitMetric, VOCMetric))
     assert ours == theirs
+    assert ours['pascal_voc/recall@100@0.5'] == 0.5
+
+
+def test_recall_without_objects_is_zero():
+    image = one_image()
+    image['gt_instances'] = dict(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
+    metric = VOCDevkitMetric(metric='recall', proposal_nums=(1,))
+    metric.dataset_meta = dict(classes=CLASSES, dataset_type='VOC2007')
+    metric.process({}, [image])
+    assert metric.evaluate(1) == {'pascal_voc/recall@1@0.5': 0.0}
 
 
 @pytest.mark.parametrize('config', [CONFIGS / 'faster_rcnn_nst_voc.py', DEMO['nst_student']])
