@@ -20,9 +20,10 @@ def apply() -> None:
     """Install the shims that are needed here. Calling it again changes nothing."""
     mmcv_ops.apply()
     late_sklearn.apply()
-    from . import mmdet_apis  # it imports mmdet, which needs the two shims before
+    from . import mmdet_apis, ssd_head  # they import mmdet, which needs the two shims before
 
     mmdet_apis.apply()
+    ssd_head.apply()
     weights_only.apply()
     cpu_distributed.apply()
     worker_signals.apply()

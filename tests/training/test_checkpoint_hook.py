@@ -1,5 +1,6 @@
 """CheckpointHook loses no checkpoint before the next one is complete on disk."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.evaluator import Evaluator
 from mmengine.fileio.backends import LocalBackend
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -48,6 +50,26 @@ def test_an_old_checkpoint_is_removed_after_the_new_one_is_on_disk(tiny_config, 
     assert {name for name in names(runner.work_dir) if name.startswith('epoch')} == {'epoch_3.pth'}
     best = runner.message_hub.get_info('best_ckpt')
     assert {name for name in names(runner.work_dir) if 'best' in name} == {Path(best).name}
+
+
+def test_a_new_best_adds_no_checkpoint_between_those_of_the_interval(tiny_config, monkeypatch):
+    cfg = tiny_config('student')
+    cfg.train_cfg.update(max_epochs=5, val_interval=1)
+    cfg.default_hooks.checkpoint.update(
+        interval=2, save_last=False, max_keep_ckpts=-1, save_best='score', rule='greater'
+    )
+    runner = Runner.from_cfg(cfg)
+    rising = itertools.count(1)
+    monkeypatch.setattr(Evaluator, 'evaluate', lambda self, size: dict(score=next(rising)))
+    runner.train()
+    assert {name for name in names(runner.work_dir) if name.endswith('.pth')} == {
+        'epoch_2.pth',
+        'epoch_4.pth',
+        'best_score_epoch_5.pth',
+    }
+    # The checkpoint of an epoch that was the best names its own best one.
+    info = torch.load(Path(runner.work_dir, 'epoch_4.pth'))['message_hub']['runtime_info']
+    assert Path(info['best_ckpt']).name == 'best_score_epoch_4.pth'
 
 
 @pytest.mark.parametrize('failing', ['epoch_2.pth', 'last_checkpoint'])

@@ -31,6 +31,8 @@ class CheckpointHook(_CheckpointHook):
 
     - An old checkpoint is deleted only after the newer one is complete on disk; the same holds for
       the best one. ``last_checkpoint`` is written after that, atomically.
+    - ``interval`` says which epochs or iterations are saved; mmengine also saves each that is a new
+      best.
     - Before the training starts, the hook checks that the folder can be written and has room for
       a checkpoint.
     - NaN or infinite weights are not saved.
@@ -48,6 +50,7 @@ class CheckpointHook(_CheckpointHook):
     file_backend: Any
     terminated = False
     validates_first = False
+    saving_best = False
 
     # Before and after the training.
 
@@ -105,13 +108,15 @@ class CheckpointHook(_CheckpointHook):
     # Writing a checkpoint.
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        name = self.filename_tmpl.format(step)
+        if self.saving_best and Path(self.last_ckpt).name != name:
+            return  # the interval did not ask for this one, so there is none to be updated
         outdated = None
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
                 outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
-        name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         self._save(runner, name, meta)
@@ -146,10 +151,11 @@ class CheckpointHook(_CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         backend = self.file_backend
         self.file_backend = deferred = _DeferredRemoval(backend)
+        self.saving_best = True
         try:
             super()._save_best_checkpoint(runner, metrics)
         finally:
-            self.file_backend = backend
+            self.file_backend, self.saving_best = backend, False
         best = [getattr(self, 'best_ckpt_path', None)]
         best += getattr(self, 'best_ckpt_path_dict', {}).values()
         for path in deferred.paths:
