@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
     from nst_det.config.load import load_config
     from nst_det.config.settings import parse_changes
     from nst_det.experiments import TableRun, prepare_row, read_rows
-    from nst_det.experiments.executors import open_executor
+    from nst_det.experiments.open_executor import open_executor
 
     rows = read_rows(args.configs, args.rows)
     for name, cfg in rows.items():

@@ -1,7 +1,7 @@
 """SSD that can predict.
 
-The problem: the prediction that mmdet 3.3's ``SSDHead`` inherits reads ``loss_cls``, which this head
-does not have. So training works, and the first validation ends with an AttributeError.
+The problem: the prediction that mmdet 3.3's ``SSDHead`` inherits reads ``loss_cls``, which this
+head does not have. So training works, and the first validation ends with an AttributeError.
 
 The answer: the head has a ``loss_cls`` of None, which stands for no activation of its own.
 

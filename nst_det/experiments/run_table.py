@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.errors import UserError, nearest
-from nst_det.experiments.executors import Executor
+from nst_det.experiments.executor import Executor
 from nst_det.experiments.protocol import shared_protocol
 from nst_det.experiments.read_rows import config_name
 from nst_det.experiments.results_table import ResultsTable, Row, paper_rows

@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from nst_det.errors import UserError
-from nst_det.experiments.executors import Executor
-from nst_det.experiments.executors.this_machine import ThisMachine
+from nst_det.experiments.executor import Executor
+from nst_det.experiments.this_machine import ThisMachine
 from nst_det.experiments.trial import Result, Trial
 
 REPORT_INTERVAL = 30  # seconds between two lines about the running trainings

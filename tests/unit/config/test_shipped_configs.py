@@ -21,6 +21,7 @@ from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 
 TABLES = ['table4_shapes', 'table4_voc07', 'table4_voc07-320']
 LOSSES = ['losses_shapes', 'losses_voc07-320']  # see test_losses_tables.py
+KD_WEIGHT = 'kd_weight_shapes'
 METHODS = {
     'baseline': [],
     'kd': ['KDLoss'],
@@ -64,7 +65,7 @@ def taught(name: str) -> bool:
 
 def test_the_tables_and_the_configs_beside_them_are_all_that_is_shipped():
     files = {path.relative_to(CONFIGS) for path in CONFIGS.rglob('*.py')}
-    tables = {Path(f'tables/{table}.py') for table in [*TABLES, *LOSSES]}
+    tables = {Path(f'tables/{table}.py') for table in [*TABLES, *LOSSES, KD_WEIGHT]}
     named = {Path(name) for name in NAMES} | tables
     assert {file for file in files if file.parts[0] not in ('_base_', 'from_mmrazor')} == named
 
@@ -77,7 +78,20 @@ def test_the_readme_lists_every_config():
         )
     )
     rewritten = {f'from_mmrazor/{file.name}' for file in CONFIGS.glob('from_mmrazor/*.py')}
-    assert listed == {*NAMES, *rewritten, *(f'tables/{table}.py' for table in [*TABLES, *LOSSES])}
+    assert listed == {
+        *NAMES,
+        *rewritten,
+        *(f'tables/{table}.py' for table in [*TABLES, *LOSSES, KD_WEIGHT]),
+    }
+
+
+def test_the_rows_of_kds_weight_have_the_ratio_of_their_name():
+    for row, cfg in _rows(f'tables/{KD_WEIGHT}.py').items():
+        named = re.findall(r'kd_(\d+)|(nst)', row)
+        transfers = cfg.model.get('transfers', [])
+        assert [(t.loss.type, t.loss.loss_weight) for t in transfers] == [
+            ('NSTLoss', 'auto') if nst else ('KDLoss', f'auto:{ratio}') for ratio, nst in named
+        ]
 
 
 # The names.

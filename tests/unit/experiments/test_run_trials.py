@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nst_det.errors import UserError
 from nst_det.experiments import Result, run_trials
-from nst_det.experiments.executors.this_machine import ThisMachine
+from nst_det.experiments.this_machine import ThisMachine
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nst_det.errors import UserError, one_line
-from nst_det.experiments.executors.executor import MANY, Job, result_of
+from nst_det.experiments.executor import MANY, Job, result_of
 from nst_det.experiments.trial import Result, Trial
 
 RETRIES = 3  # of a trial whose worker or machine was lost

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from nst_det.errors import UserError
-from nst_det.experiments.executors.executor import Executor
-from nst_det.experiments.executors.ray_cluster import RayCluster
-from nst_det.experiments.executors.slurm_jobs import SlurmJobs
-from nst_det.experiments.executors.this_machine import ThisMachine
+from nst_det.experiments.executor import Executor
+from nst_det.experiments.ray_cluster import RayCluster
+from nst_det.experiments.slurm_jobs import SlurmJobs
+from nst_det.experiments.this_machine import ThisMachine
 
 
 def open_executor(

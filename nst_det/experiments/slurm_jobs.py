@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_det.errors import UserError, one_line
-from nst_det.experiments.executors.executor import MANY, Job, result_of
+from nst_det.experiments.executor import MANY, Job, result_of
 from nst_det.experiments.trial import Result, Trial
 
 RESOURCES = dict(gpus_per_node=1, cpus_per_task=4, timeout_min=24 * 60)
