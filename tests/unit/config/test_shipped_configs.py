@@ -22,6 +22,7 @@ from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 TABLES = ['table4_shapes', 'table4_voc07', 'table4_voc07-320']
 LOSSES = ['losses_shapes', 'losses_voc07-320']  # see test_losses_tables.py
 KD_WEIGHT = 'kd_weight_shapes'
+ALL_TABLES = [*TABLES, *LOSSES, KD_WEIGHT]
 METHODS = {
     'baseline': [],
     'kd': ['KDLoss'],
@@ -65,7 +66,7 @@ def taught(name: str) -> bool:
 
 def test_the_tables_and_the_configs_beside_them_are_all_that_is_shipped():
     files = {path.relative_to(CONFIGS) for path in CONFIGS.rglob('*.py')}
-    tables = {Path(f'tables/{table}.py') for table in [*TABLES, *LOSSES, KD_WEIGHT]}
+    tables = {Path(f'tables/{table}.py') for table in ALL_TABLES}
     named = {Path(name) for name in NAMES} | tables
     assert {file for file in files if file.parts[0] not in ('_base_', 'from_mmrazor')} == named
 
@@ -81,7 +82,7 @@ def test_the_readme_lists_every_config():
     assert listed == {
         *NAMES,
         *rewritten,
-        *(f'tables/{table}.py' for table in [*TABLES, *LOSSES, KD_WEIGHT]),
+        *(f'tables/{table}.py' for table in ALL_TABLES),
     }
 
 
