@@ -10,8 +10,7 @@ _base_ = [
 data_root = 'data/VOCdevkit/'  # holds VOC2007/
 max_epochs = 4
 batch_size = 8
-# In bfloat16: on a CPU without instructions for it (avx512_bf16 in lscpu), take 'OptimWrapper'.
-optim_wrapper_type = 'Bfloat16OptimWrapper'
+optim_wrapper_type = 'Bfloat16OptimWrapper'  # 'OptimWrapper' for float32
 
 # Every batch has one size, so that a teacher's feature maps of an image can be kept: teacher.cache.
 model = dict(data_preprocessor=dict(pad_size_divisor=320))

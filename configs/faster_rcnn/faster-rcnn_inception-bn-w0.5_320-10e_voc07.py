@@ -11,8 +11,7 @@ _base_ = [
 data_root = 'data/VOCdevkit/'  # holds VOC2007/
 max_epochs = 10
 batch_size = 8
-# In bfloat16: on a CPU without instructions for it (avx512_bf16 in lscpu), take 'OptimWrapper'.
-optim_wrapper_type = 'Bfloat16OptimWrapper'
+optim_wrapper_type = 'Bfloat16OptimWrapper'  # 'OptimWrapper' for float32
 
 # Every batch has one size, so that a teacher's feature maps of an image can be kept: teacher.cache.
 _base_.small_images.data_preprocessor.pad_size_divisor = 320

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from nst_det.models.distillers.teacher.precision import precision_context, warn_if_emulated
+from nst_det.models.distillers.teacher.precision import is_native, precision_context
 
 BFLOAT16 = 'bfloat16'
 
@@ -17,15 +18,15 @@ class Bfloat16OptimWrapper(OptimWrapper):
     """Trains with autocast in bfloat16: weights and losses in float32, convolutions in bfloat16.
 
     mmengine's ``AmpOptimWrapper`` refuses CPUs. bfloat16 has the range of float32, so that no loss
-    needs to be scaled. It is quick on GPUs, and on CPUs with the instructions for it
-    (``avx512_bf16`` or ``amx_bf16`` in ``lscpu``); other CPUs emulate it, several times slower than
-    float32. Tests and validations stay in float32.
+    needs to be scaled. GPUs compute in it, and CPUs with the instructions for it (``avx512_bf16``
+    or ``amx_bf16`` in ``lscpu``). Other CPUs would emulate it, several times slower than float32:
+    there the training stays in float32, and the log says so. Tests and validations are in float32.
 
     Args:
         **kwargs: Those of :class:`mmengine.optim.OptimWrapper`.
     """
 
-    _warned = False
+    _precision: str | None = None  # until the first iteration
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -38,8 +39,8 @@ class Bfloat16OptimWrapper(OptimWrapper):
             None: Nothing.
         """
         device = next(model.parameters()).device
-        if not self._warned:
-            warn_if_emulated(BFLOAT16, device, 'the type of optim_wrapper')
-            self._warned = True
-        with super().optim_context(model), precision_context(BFLOAT16, device):
+        if self._precision is None:
+            self._precision = BFLOAT16 if is_native(BFLOAT16, device) else 'float32'
+            print_log(f'The student is trained in {self._precision}.', 'current')
+        with super().optim_context(model), precision_context(self._precision, device):
             yield

@@ -4,6 +4,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from nst_det.engine import bfloat16_optim_wrapper
+
 
 def first_loss(cfg, name):
     """Train one epoch; give the runner, the type of each tapped feature map, and the losses."""
@@ -19,7 +21,10 @@ def first_loss(cfg, name):
     return runner, types, runner.message_hub.get_scalar('train/loss').data[0][0]
 
 
-def test_a_distilled_training_in_bfloat16_begins_with_nearly_the_same_loss(tiny_distiller):
+def test_a_distilled_training_in_bfloat16_begins_with_nearly_the_same_loss(
+    tiny_distiller, monkeypatch
+):
+    monkeypatch.setattr(bfloat16_optim_wrapper, 'is_native', lambda precision, device: True)
     _, plain, expected = first_loss(tiny_distiller(), 'float32')
     cfg = tiny_distiller()
     cfg.optim_wrapper.type = 'Bfloat16OptimWrapper'
@@ -30,3 +35,11 @@ def test_a_distilled_training_in_bfloat16_begins_with_nearly_the_same_loss(tiny_
     assert {value.dtype for value in runner.model.parameters()} == {torch.float32}
     assert loss == pytest.approx(expected, rel=0.02)
     assert loss != expected
+
+
+def test_a_device_that_would_emulate_bfloat16_trains_in_float32(tiny_distiller, monkeypatch):
+    monkeypatch.setattr(bfloat16_optim_wrapper, 'is_native', lambda precision, device: False)
+    cfg = tiny_distiller()
+    cfg.optim_wrapper.type = 'Bfloat16OptimWrapper'
+    _, types, _ = first_loss(cfg, 'emulated')
+    assert {dtype for _, dtype in types} == {torch.float32}
