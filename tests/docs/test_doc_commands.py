@@ -588,6 +588,12 @@ SCENES = {
             more='--device cpu --small --only losses_are_right fsdp_is_refused',
             makes='work_dirs/on_gpu/on_gpu.md',
         ),
+        Step(
+            '.venv/bin/python -m benchmarks.student_step CONFIG',
+            put={'CONFIG': STUDENT},
+            more='--images 1 --side 64 --steps 1',
+            says='convolutions',
+        ),
         Step(  # mmrazor itself is not installed
             '.venv/bin/python -m benchmarks.against_mmrazor MMRAZOR',
             put={'MMRAZOR': '--help'},
