@@ -85,6 +85,13 @@ SMALLER = [
     ('Makefile', '--train 400 --test 200 --size 128', '--train 8 --test 4 --size 64'),
     ('Makefile', '--seeds 0 1 2 3 4', '--seeds 0 1'),
     ('Makefile', 'table4_shapes.py', 'table4_shapes.py --rows baseline nst_poly'),
+    ('Makefile', 'losses_shapes.py', 'losses_shapes.py --rows baseline mgd ld'),
+    (
+        'Makefile',
+        '--seeds 0 1 2 --work-dir work_dirs/losses',
+        '--seeds 0 1 --work-dir work_dirs/losses',
+    ),
+    ('benchmarks/losses.py', 'IMAGES, SIDE = 4, 320', 'IMAGES, SIDE = 3, 64'),
     (
         'benchmarks/__main__.py',
         'SHAPES = [(2, 576, 38, 63), (2, 256, 100, 152), (2, 576, 20, 20), (1, 128, 38, 63)]',

@@ -452,6 +452,7 @@ SCENES = {
     ],
     'a table': [
         Step('make table-demo', makes='work_dirs/table_demo/table.md'),
+        Step('make losses-demo', makes='work_dirs/losses_demo/table.png'),
         Step(
             f'{PYTHON}/run_table.py TABLE [--rows ROW…] --seeds 0 1 2 --work-dir D '
             '[--teacher CONFIG]',
@@ -593,6 +594,9 @@ SCENES = {
             put={'CONFIG': STUDENT},
             more='--images 1 --side 64 --steps 1',
             says='convolutions',
+            'OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.losses',
+            more='--turns 1',
+            says='CrossKD',
         ),
         Step(  # mmrazor itself is not installed
             '.venv/bin/python -m benchmarks.against_mmrazor MMRAZOR',
