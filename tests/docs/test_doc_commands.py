@@ -594,6 +594,8 @@ SCENES = {
             put={'CONFIG': STUDENT},
             more='--images 1 --side 64 --steps 1',
             says='convolutions',
+        ),
+        Step(
             'OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.losses',
             more='--turns 1',
             says='CrossKD',
