@@ -213,6 +213,23 @@ class NSTDistiller(StudentView):
             any(transfer.needs_logits for transfer in readers),
         )
 
+    def run_teachers(self, inputs: Tensor, data_samples: SampleList) -> list[TeacherOutput]:
+        """Run the teachers that have a cache on a batch, for all transfers, without the student.
+
+        Args:
+            inputs (Tensor): The student's batch, `(N, 3, H, W)`.
+            data_samples (list[DetDataSample]): Its samples.
+
+        Returns:
+            list[TeacherOutput]: One per teacher; with a cache, it then holds what was computed.
+        """
+        weighted = self._weighted
+        return [
+            self._run_teacher(name, weighted, inputs, data_samples)
+            for name in dict.fromkeys(transfer.teacher for transfer in weighted)
+            if self.teacher_cfgs[name].get('cache')
+        ]
+
     def _inactive_losses(self, batch_inputs: Tensor) -> dict[str, Tensor]:
         """A loss of 0 for every transfer, with a gradient for each of its parameters.
 
