@@ -59,11 +59,13 @@ def main(args: argparse.Namespace) -> None:
             f'{args.input} holds none of the names of bninception or MXNet files: it has the '
             'names of this package already, or is of another network'
         )
-    variant = 'mxnet' if published.family == 'mxnet' else 'caffe'
+    variant = published.variants[0]
     print(f'{args.input}: {published.family} names, so variant={variant!r}')
     if args.fold_bn_data:
         if 'bn_data.weight' not in weights:
-            raise UserError(f'--fold-bn-data: {args.input} has no bn_data, only MXNet files have')
+            raise UserError(
+                f'--fold-bn-data: {args.input} has no bn_data, only files of the variant mxnet have'
+            )
         eps = VARIANTS[variant].eps
         mean, std = (
             [round(value, 5) for value in values] for values in normalisation(weights, eps)

@@ -48,6 +48,7 @@ class CheckpointHook(_CheckpointHook):
     """
 
     file_backend: Any
+    last_ckpt: str
     terminated = False
     validates_first = False
     saving_best = False

@@ -22,8 +22,10 @@ class InceptionBN(InceptionSequence):
         variant (str): The family of weights that the geometry follows. ``'caffe'``, that of the
             PyTorch ``bninception`` files, takes BGR 0-255 with mean [104, 117, 128] subtracted and
             std 1. ``'mxnet'``, that of the NST authors, takes RGB 0-255 as it is, through an input
-            batch norm ``bn_data`` whose weight is 1 and is not trained. Weights of one variant do
-            not work in the other, because their sampling grids differ. Defaults to ``'caffe'``.
+            batch norm ``bn_data`` whose weight is 1 and is not trained. ``'mxnet_zoo'``, that of
+            MXNet's own model zoo, has the pools of ``'mxnet'`` and no ``bn_data``. Weights of one
+            variant do not work in another, because sampling grids or ε differ. Defaults to
+            ``'caffe'``.
         width (float): Factor on the channels of the stem and of every branch, each rounded to a
             multiple of 8 and at least 8. Defaults to 1.0.
         out_layers (Sequence[str]): The feature maps to return, by name: ``'conv1'``, ``'conv2'``,
@@ -35,7 +37,7 @@ class InceptionBN(InceptionSequence):
         norm_eval (bool): Whether the batch norms use their running statistics also in training.
             Defaults to False.
         norm_cfg (dict): Config of the norm layers after the convolutions, such as ``SyncBN`` or
-            ``GN``. ``eps`` is 1e-5 (caffe) or 2e-5 (mxnet) unless given. Defaults to
+            ``GN``. ``eps`` is 2e-5 (mxnet) or 1e-5 (the others) unless given. Defaults to
             ``dict(type='BN')``.
         init_cfg (dict | list[dict], optional): Initialization. ``dict(type='Pretrained',
             checkpoint=...)`` takes a file of the complete network, which must hold every weight of

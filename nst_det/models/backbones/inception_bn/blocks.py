@@ -217,7 +217,7 @@ class InceptionSequence(BaseModule):
 
     Args:
         layers (Sequence[str]): Names of consecutive layers, ``'conv1'`` to ``'5b'``.
-        variant (str): ``'caffe'`` or ``'mxnet'``.
+        variant (str): ``'caffe'``, ``'mxnet'`` or ``'mxnet_zoo'``, see `InceptionBN`.
         width (float): Factor on the channels, each rounded to a multiple of 8.
         frozen_stages (int): Stages up to this one are in eval mode and get no gradients: 1 is conv1
             (and ``bn_data``), 2 is conv2, 3 is 3a to 3c, 4 is 4a to 4e, 5 is 5a and 5b; -1 or 0

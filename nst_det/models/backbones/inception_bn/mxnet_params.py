@@ -8,7 +8,9 @@ A name is a uint64 length and as many bytes. An array is, by its first uint32,
 
     0xF993fac8 (V1)    ndim: uint32, dims: int64
     0xF993fac9 (V2)    storage type: int32 (0 is dense), then as V1
-    0xF993faca (V3)    as V2, with numpy's semantics: ndim 0 is a scalar, not an empty array
+    0xF993faca (V3)    as V2, with numpy's semantics: ndim 0 is a scalar, a dim of 0 makes an array
+                       without elements, and ndim −1 an array that was never initialised; in the
+                       others ndim 0 and a dim of 0 say the last
     anything else      the oldest form: this uint32 is ndim, dims: uint32
 
 then the device (two int32), the element type (int32) and the elements. Source: the function that
@@ -30,7 +32,20 @@ from nst_det.errors import UserError
 LIST_MAGIC = struct.pack('<Q', 0x112)
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DTYPES = {0: '<f4', 2: '<f2'}
-_OTHER_DTYPES = {1: 'float64', 3: 'uint8', 4: 'int32', 5: 'int8', 6: 'int64'}
+_OTHER_DTYPES = {
+    1: 'float64',
+    3: 'uint8',
+    4: 'int32',
+    5: 'int8',
+    6: 'int64',
+    7: 'bool',
+    8: 'int16',
+    9: 'uint16',
+    10: 'uint32',
+    11: 'uint64',
+    12: 'bfloat16',
+}
+_UNKNOWN = 2**32 - 1  # −1, as V3 writes the number of dimensions that nothing is known of
 _MOST_DIMENSIONS = 32
 
 
@@ -101,8 +116,8 @@ class _Reader:
                     f'{where} is sparse (storage type {storage}), expected a dense one'
                 )
         shape = self._shape(version, where)
-        if 0 in shape or (not shape and version != _V3):
-            raise self._fault(f'{where} is empty: it was never initialised')
+        if version != _V3 and (not shape or 0 in shape):
+            raise self._fault(f'{where} was never initialised')
         self._number('<q', where)  # the device
         kind = self._number('<i', where)
         if kind not in _DTYPES:
@@ -116,6 +131,8 @@ class _Reader:
     def _shape(self, version: int, where: str) -> tuple[int, ...]:
         old = version not in (_V1, _V2, _V3)
         dimensions = version if old else self._number('<I', where)
+        if version == _V3 and dimensions == _UNKNOWN:
+            raise self._fault(f'{where} was never initialised')
         if dimensions > _MOST_DIMENSIONS:
             raise self._fault(
                 f"{where} begins with {dimensions:#x}, which is no version of MXNet's"

@@ -47,7 +47,7 @@ class PretrainedLayers(PretrainedInit):
                 for key, value in weights.items()
                 if key.startswith(prefix)
             }
-        self._check_variant(module, weights)
+        self._check_variant(module, PublishedWeights(published.family, weights).variants)
         self._check_shapes(module, weights)
         self._report(module, weights, published)
         own = {key: weights[key] for key in module.state_dict() if key in weights}
@@ -55,15 +55,14 @@ class PretrainedLayers(PretrainedInit):
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 
-    def _check_variant(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        # The shapes are the same in both variants, so the tail cannot tell which one it is.
-        if not any(key.startswith('conv1.') for key in weights):
-            return
-        found = 'mxnet' if any(key.startswith('bn_data.') for key in weights) else 'caffe'
-        if found != module.variant:
+    def _check_variant(self, module: nn.Module, variants: tuple[str, ...]) -> None:
+        if module.variant not in variants:
+            own, *others = variants
+            hint = ''.join(f" or '{other}'" for other in others)
             raise UserError(
-                f"{self.checkpoint} is of the '{found}' variant, {type(module).__name__} of the "
-                f"'{module.variant}' one, which pools on another grid: set variant='{found}'"
+                f"{self.checkpoint} is of the '{own}'{hint} variant, {type(module).__name__} of "
+                f"the '{module.variant}' one, which pools on another grid or has another epsilon: "
+                f"set variant='{own}'{hint}"
             )
 
     def _check_shapes(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:

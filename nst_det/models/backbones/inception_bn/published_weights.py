@@ -1,7 +1,7 @@
 """Published weights of Inception-BN, translated to the names of this package.
 
-There are two families of files: PyTorch files called ``bninception`` (converted from Caffe), and
-MXNet's files, among them those that the authors of NST released.
+There are two families of names: those of PyTorch files called ``bninception`` (converted from
+Caffe), and those of MXNet's files, among them the files that the authors of NST released.
 """
 
 import re
@@ -15,7 +15,12 @@ from nst_det.errors import UserError
 from nst_det.fileio.checkpoint import local_file
 from nst_det.fileio.state_dict import read_state_dict
 from nst_det.models.backbones.inception_bn.mxnet_params import is_mxnet_params, read_mxnet_params
-from nst_det.models.backbones.inception_bn.specs import BLOCK_UNITS, BLOCKS, STEM_UNITS
+from nst_det.models.backbones.inception_bn.specs import (
+    BLOCK_UNITS,
+    BLOCKS,
+    STEM_UNITS,
+    VARIANTS,
+)
 
 OWN = 'nst_det'
 _PARTS = ('weight', 'bias', 'running_mean', 'running_var')
@@ -48,6 +53,22 @@ class PublishedWeights:
     weights: dict[str, Tensor]
     classifier: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants that the file may be of: one, where its names tell.
+
+        The shapes are the same in all variants. MXNet's model zoo has the names of the authors of
+        NST, but no ``bn_data``, which is in front of ``conv1``.
+        """
+        if any(key.startswith('bn_data.') for key in self.weights):
+            return ('mxnet',)
+        if self.family == 'bninception':
+            return ('caffe',)
+        complete = any(key.startswith('conv1.') for key in self.weights)
+        if self.family == 'mxnet':
+            return ('mxnet_zoo',) if complete else ('mxnet', 'mxnet_zoo')
+        return ('caffe', 'mxnet_zoo') if complete else tuple(VARIANTS)
 
 
 def read_published(path: str) -> PublishedWeights:

@@ -1,4 +1,4 @@
-"""Inception-BN as tables: its layers, its blocks, and the differences of its two variants."""
+"""Inception-BN as tables: its layers, its blocks, and the differences of its variants."""
 
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ VARIANTS = {
         block_pool=dict(ceil_mode=True, pad_odd=True),
     ),
     'mxnet': Variant(eps=2e-5, input_norm=True, stem_pool=dict(), block_pool=dict(padding=1)),
+    'mxnet_zoo': Variant(eps=1e-5, input_norm=False, stem_pool=dict(), block_pool=dict(padding=1)),
 }
 
 

@@ -16,7 +16,8 @@ class InceptionBNTail(InceptionSequence):
     ``inception_4c`` ... ``inception_5b``, so backbone and tail load from one checkpoint.
 
     Args:
-        variant (str): ``'caffe'`` or ``'mxnet'``, as in the backbone. Defaults to ``'caffe'``.
+        variant (str): ``'caffe'``, ``'mxnet'`` or ``'mxnet_zoo'``, as in the backbone. Defaults to
+            ``'caffe'``.
         width (float): Factor on the channels, as in the backbone. Defaults to 1.0.
         frozen_stages (int): Stages up to this one stay in eval mode and get no gradients, counted
             as in the backbone: 4 is 4c to 4e, 5 is all, less is nothing. Defaults to -1.

@@ -15,7 +15,7 @@ from nst_det.errors import UserError
 from nst_det.models.backbones.inception_bn.mxnet_params import is_mxnet_params, read_mxnet_params
 
 OWN_FILE = FIXTURES / 'mxnet_inception_bn.params'
-TYPES = {'float32': 0, 'float64': 1, 'float16': 2, 'uint8': 3, 'int32': 4}
+TYPES = {'float32': 0, 'float64': 1, 'float16': 2, 'uint8': 3, 'int32': 4, 'bool': 7}
 VERSIONS = {1: 0xF993FAC8, 2: 0xF993FAC9, 3: 0xF993FACA}
 
 
@@ -105,8 +105,14 @@ def test_a_truncated_file_is_one_clear_line(read, length):
         (struct.pack('<QQQIi', 0x112, 0, 1, VERSIONS[2], 1), 'array 0 is sparse'),
         (
             struct.pack('<QQQIii', 0x112, 0, 1, VERSIONS[3], 0, -1),
-            'array 0 has 4294967295 dimensions, expected 32 at most',
+            'array 0 was never initialised',
         ),
+        (
+            struct.pack('<QQQIii', 0x112, 0, 1, VERSIONS[3], 0, 33),
+            'array 0 has 33 dimensions, expected 32 at most',
+        ),
+        (saved({'a': np.zeros(2, bool)}), 'array 0 is of bool, expected float32 or float16'),
+        (saved({'a': np.zeros((0, 2), np.float32)}), 'array 0 was never initialised'),
         (struct.pack('<QQQI', 0x112, 0, 1, 0xF993FACB), '0xf993facb, which is no version'),
         (struct.pack('<QQQIiI', 0x112, 0, 1, VERSIONS[2], 0, 0), 'was never initialised'),
         (WHOLE[:-1] + b'\xff', 'name 1 is no text'),
@@ -116,6 +122,12 @@ def test_a_truncated_file_is_one_clear_line(read, length):
 def test_a_foreign_or_crafted_file_is_one_clear_line(read, content, line):
     with pytest.raises(UserError, match=line):
         read(content)
+
+
+def test_an_array_without_elements_is_read_where_its_version_means_it(read):
+    arrays = read(saved({'a': np.zeros((0, 2), np.float32), 'b': ARRAYS['aux:b']}, version=3))
+    assert arrays['a'].shape == (0, 2)
+    np.testing.assert_array_equal(arrays['b'].numpy(), ARRAYS['aux:b'])
 
 
 def test_two_arrays_of_one_name_are_refused(read):

@@ -7,6 +7,7 @@ from locations import FIXTURES
 
 from nst_det.errors import UserError
 from nst_det.models import InceptionBN, InceptionBNTail
+from nst_det.models.backbones.inception_bn import pretrained
 from nst_det.models.backbones.inception_bn.published_weights import (
     fold_normalisation,
     normalisation,
@@ -113,6 +114,39 @@ def test_the_epsilon_of_the_input_norm_is_part_of_the_std():
     weights['bn_data.running_var'] = torch.full((3,), EPS)
     _, std = normalisation(weights, EPS)
     assert std == pytest.approx([(2 * EPS) ** 0.5] * 3)
+
+
+def zoo(monkeypatch):
+    """Let the MXNet file of the tests be one of MXNet's model zoo: the same names, no bn_data."""
+    published = read_published(str(OWN_FILE))
+    for key in [key for key in published.weights if key.startswith('bn_data.')]:
+        del published.weights[key]
+    monkeypatch.setattr(pretrained, 'read_published', lambda path: published)
+    return published
+
+
+@pytest.mark.parametrize('variant', ['caffe', 'mxnet'])
+def test_mxnets_zoo_is_of_its_own_variant(tmp_path, variant, monkeypatch):
+    published = zoo(monkeypatch)
+    assert published.variants == ('mxnet_zoo',)
+    init_cfg = dict(type='Pretrained', checkpoint=str(OWN_FILE))
+    backbone = InceptionBN(variant, width=0.125, out_layers=('3a',), init_cfg=init_cfg)
+    with pytest.raises(UserError, match="set variant='mxnet_zoo'$"):
+        backbone.init_weights()
+
+
+def test_mxnets_zoo_pools_as_mxnet_and_has_the_epsilon_of_caffe(monkeypatch):
+    published = zoo(monkeypatch)
+    init_cfg = dict(type='Pretrained', checkpoint=str(OWN_FILE))
+    options = dict(width=0.125, out_layers=('conv2',))
+    backbone = InceptionBN('mxnet_zoo', init_cfg=init_cfg, **options)
+    backbone.init_weights()
+    authors = InceptionBN('mxnet', norm_cfg=dict(type='BN', eps=1e-5), **options)
+    authors.bn_data = torch.nn.Identity()
+    authors.load_state_dict(published.weights, strict=False)
+    image = torch.rand(1, 3, 57, 61)
+    with torch.no_grad():
+        assert torch.equal(*(network.eval()(image)[0] for network in (backbone, authors)))
 
 
 def test_weights_of_the_other_variant_are_refused():
