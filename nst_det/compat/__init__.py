@@ -20,10 +20,12 @@ def apply() -> None:
     """Install the shims that are needed here. Calling it again changes nothing."""
     mmcv_ops.apply()
     late_sklearn.apply()
-    from . import mmdet_apis, ssd_head  # they import mmdet, which needs the two shims before
+    # These import mmdet, which needs the two shims before.
+    from . import coco_classes, mmdet_apis, ssd_head
 
     mmdet_apis.apply()
     ssd_head.apply()
+    coco_classes.apply()
     weights_only.apply()
     cpu_distributed.apply()
     worker_signals.apply()

@@ -52,7 +52,7 @@ def test_detections_on_a_coco_set_have_its_own_ids(tmp_path):
     dataset = CocoDataset(
         ann_file=str(tmp_path / 'truth.json'),
         data_prefix=dict(img=''),
-        metainfo=dict(classes=('class 2', 'class 0')),
+        metainfo=dict(classes=('class 0', 'class 2')),
         test_mode=True,
     )
     metric = CocoResultsFile(tmp_path / 'found.json', coco_truth(dataset))
