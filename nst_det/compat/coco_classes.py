@@ -1,8 +1,8 @@
 """Classes of COCO data sets that have the names which they are given.
 
 The problem: mmdet 3.3 numbers the labels of a ``CocoDataset`` in the order of the annotation file,
-and names them in the order of ``metainfo``. If the two orders differ, or the file lacks a class, then
-a cat is trained and shown as a dog without a word.
+and names them in the order of ``metainfo``. If the two orders differ, or the file lacks a class, a
+cat is trained and shown as a dog without a word.
 
 The answer: such a data set is an error that tells the order of the file.
 

@@ -100,6 +100,7 @@ class VOCDevkitDataset(VOCDataset):
         self.cat2label = {name: label for label, name in enumerate(self._metainfo['classes'])}
         self._left_out: Counter[str] = Counter()
         self._beyond_image: list[str] = []
+        self._small: Counter[str] = Counter()
         data_list, faults, faulty_ids = [], [], []
         for img_id in img_ids:
             # As mmdet joins them, so that the paths look alike.
@@ -163,6 +164,8 @@ class VOCDevkitDataset(VOCDataset):
             xmin, ymin, xmax, ymax = obj.box
             if xmin < 1 or ymin < 1 or xmax > annotation.width or ymax > annotation.height:
                 self._beyond_image.append(f'{osp.basename(xml_path)} {obj.name!r}: {obj.box}')
+            if self._is_small(obj.box) and not obj.difficult:
+                self._small[obj.name] += 1
         return annotation
 
     def _image_size(self, img_path: str) -> tuple[int, int]:
@@ -313,6 +316,15 @@ class VOCDevkitDataset(VOCDataset):
                 f'{sum(self._left_out.values())} objects in {self.ann_file} are left out, their '
                 f'classes are not in metainfo: {_count(self._left_out)}; for them too write '
                 f'metainfo=dict(classes={(*self._metainfo["classes"], *sorted(self._left_out))})',
+                'current',
+                logging.WARNING,
+            )
+        if self._small:
+            print_log(
+                f'{sum(self._small.values())} objects in {self.ann_file} have a side below '
+                f'filter_cfg.bbox_min_size={self.bbox_min_size} and are ignored: '
+                f"{_count(self._small)}. Assigners with ignore_iof_thr=-1, as in mmdet's configs, "
+                'teach them as background: leave bbox_min_size out of filter_cfg',
                 'current',
                 logging.WARNING,
             )

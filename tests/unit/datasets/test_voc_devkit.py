@@ -336,6 +336,35 @@ def test_the_smallest_box_size_cannot_be_set_for_testing(shapes):
     assert 'bbox_min_size' in message
 
 
+def test_objects_that_their_size_makes_background_are_counted_in_a_warning(shapes, capsys):
+    def training_set(**filter_cfg):
+        dataset = VOCDevkitDataset(
+            data_root=str(shapes),
+            ann_file='VOC2007/ImageSets/Main/trainval.txt',
+            data_prefix=dict(sub_data_root='VOC2007/'),
+            metainfo=dict(classes=SHAPE_CLASSES),
+            filter_cfg=filter_cfg,
+        )
+        printed = capsys.readouterr().out.splitlines()
+        return dataset, [line for line in printed if 'bbox_min_size' in line]
+
+    plain, lines = training_set()
+    assert lines == []
+    objects = [
+        obj
+        for i in range(len(plain))
+        for obj in plain.get_data_info(i)['instances']
+        if not obj['ignore_flag']
+    ]
+    sides = sorted(min(b[2] - b[0], b[3] - b[1]) for b in (obj['bbox'] for obj in objects))
+    least = sides[len(sides) // 2]
+    small = sum(side < least for side in sides)
+    assert 0 < small < len(sides)
+    _, (line,) = training_set(bbox_min_size=least)
+    assert f' {small} objects in ' in line
+    assert 'leave bbox_min_size out' in line
+
+
 # The evaluation
 
 
