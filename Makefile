@@ -22,8 +22,9 @@ help:
 setup: $(READY)
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 14))' || \
-	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.13: name one, as in make PYTHON=python3.11' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 15))' || \
+	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.14: name one, as in make PYTHON=python3.11' >&2; exit 2; }
+	@$(PYTHON) nst_det/compat/system_libraries.py
 	@echo '== setting up $(VENV) (a few minutes, several GB, once)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt

@@ -51,3 +51,9 @@ def main() -> None:
     from nst_det import __main__
 
     __main__.main()
+
+
+# In a process that multiprocessing did not fork, such as a data worker with the start method spawn,
+# the file of the tool has this name. The task that follows may be made of mmdet's parts alone.
+if getattr(sys.modules.get('__mp_main__'), '__name__', None) == '__mp_main__':
+    import nst_det  # noqa: F401

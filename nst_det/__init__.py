@@ -24,9 +24,10 @@ def register() -> None:
     call it themselves. Calling it again changes nothing.
 
     Raises:
-        ImportError: If a package that this one is built on is not installed.
+        ImportError: If a package that this one is built on is not installed, or OpenCV cannot be
+            loaded.
     """
-    needed = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet')
+    needed = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'cv2')
     missing = [name for name in needed if not find_spec(name)]
     if missing:
         raise ImportError(

@@ -47,7 +47,7 @@ def run_mmdet(arguments: Sequence[str]) -> None:
             (the name alone is enough), and its arguments.
 
     Raises:
-        UserError: If there is no such tool.
+        UserError: If there is no such tool, or what it needs cannot be imported.
     """
     folder, tools = mmdet_tools()
     name, *arguments = arguments or ['--help']
@@ -64,7 +64,10 @@ def run_mmdet(arguments: Sequence[str]) -> None:
         )
     from nst_det import register
 
-    register()
+    try:
+        register()
+    except ImportError as error:
+        raise UserError(str(error)) from error
     if found[0].parent.name == 'analysis_tools':
         from nst_det.compat import mmdet_apis
 

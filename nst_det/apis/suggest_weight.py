@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
 from terminaltables import AsciiTable
 
 from nst_det.apis.build import build_distiller, start_weights
@@ -124,6 +125,7 @@ def measure(
     distiller.auto_weights = AutoWeights(distiller.transfers)
     distiller.starved = {transfer.name for transfer in distiller.transfers}  # told once, at the end
     seed = cfg.get('randomness', {}).get('seed') or 0
+    set_multi_processing(**(cfg.get('env_cfg') or {}).get('mp_cfg', {}))  # as a Runner does
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)  # before any download
     if not len(loader):
         raise UserError('the training data makes no batch: check its annotations and filters')

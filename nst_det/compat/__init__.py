@@ -3,21 +3,29 @@
 Each module is one shim. Its docstring gives the upstream problem, the answer, and when it can go.
 """
 
-from . import (
-    atomic_checkpoints,
-    cpu_distributed,
-    dumped_types,
-    installed_packages,
-    late_sklearn,
-    mmcv_ops,
-    shipped_configs,
-    weights_only,
-    worker_signals,
-)
+from . import system_libraries
 
 
 def apply() -> None:
-    """Install the shims that are needed here. Calling it again changes nothing."""
+    """Install the shims that are needed here. Calling it again changes nothing.
+
+    Raises:
+        ImportError: If OpenCV cannot be loaded, with what to install.
+    """
+    system_libraries.apply()
+    from . import (  # they import mmengine and mmcv, which need OpenCV
+        atomic_checkpoints,
+        cpu_distributed,
+        dumped_types,
+        find_loader,
+        installed_packages,
+        late_sklearn,
+        mmcv_ops,
+        shipped_configs,
+        weights_only,
+        worker_signals,
+    )
+
     mmcv_ops.apply()
     late_sklearn.apply()
     # These import mmdet, which needs the two shims before.
@@ -26,6 +34,7 @@ def apply() -> None:
     mmdet_apis.apply()
     ssd_head.apply()
     coco_classes.apply()
+    find_loader.apply()
     weights_only.apply()
     cpu_distributed.apply()
     worker_signals.apply()

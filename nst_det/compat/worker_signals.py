@@ -9,6 +9,7 @@ the training process dies, its workers end within seconds.
 It can go when the workers of torch or mmengine leave that signal to the training process.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -18,7 +19,8 @@ from mmengine.runner import runner as mmengine_runner
 
 
 def _end_with_parent() -> None:
-    parent = os.getppid()
+    # os.getppid() may be the fork server's.
+    parent = multiprocessing.parent_process().pid
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)
