@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# With any value, OpenCV comes without windows, and so without system libraries.
+HEADLESS ?=
 INPUTS ?= 100000
 
 .PHONY: help setup demo table-demo losses-demo bench test test-quick test-all fuzz lint docs clean
@@ -24,10 +26,11 @@ setup: $(READY)
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 15))' || \
 	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.14: name one, as in make PYTHON=python3.11' >&2; exit 2; }
-	@$(PYTHON) nst_det/compat/system_libraries.py
+	@$(if $(HEADLESS),,$(PYTHON) nst_det/compat/system_libraries.py)
 	@echo '== setting up $(VENV) (a few minutes, several GB, once)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt
+	$(if $(HEADLESS),$(BIN)/python -m pip install --only-binary :all: opencv-python-headless)
 	$(BIN)/python -m pip install --only-binary :all: --no-build-isolation --editable '.[test,docs]'
 	@touch $@
 

@@ -1,8 +1,8 @@
 """A bare machine, which lacks system libraries of OpenCV, and Python's ``venv``.
 
 The problem: the wheel of OpenCV that mmengine and mmcv require can open windows, and needs system
-libraries for it. A minimal Debian and a slim container have none. ``import cv2`` fails there
-and names the first one, after a download of several GB.
+libraries for it. A minimal Debian and a slim container have none of them. There ``import cv2``
+fails and names the first one, after a download of several GB.
 
 The answer: the set-up of a fresh machine begins with this file, as a script that needs only Python.
 It prints one line that names what to install. ``import nst_det`` in an environment that was made
@@ -24,13 +24,13 @@ PACKAGES = {
 }
 
 
-def missing_libraries() -> list[str]:
+def missing_libraries() -> dict[str, str]:
     """Find the libraries of OpenCV that cannot be loaded.
 
     Returns:
-        list[str]: Their file names, such as ``'libGL.so.1'``.
+        dict[str, str]: The package of each, by its file name, such as ``'libGL.so.1'``.
     """
-    return [library for library in PACKAGES if not _loads(library)]
+    return {library: package for library, package in PACKAGES.items() if not _loads(library)}
 
 
 def _loads(library: str) -> bool:
@@ -45,38 +45,33 @@ def missing_for_setup() -> str:
     """Describe what a new virtual environment with OpenCV lacks here.
 
     Returns:
-        str: What is missing and what installs it, in one line. Empty if nothing is missing.
+        str: What is missing and what to do, in one line. Empty if nothing is missing.
     """
-    missing = missing_libraries() if sys.platform == 'linux' else []
-    packages = [PACKAGES[library] for library in missing]
-    if not find_spec('ensurepip'):
-        version = f'python{sys.version_info.major}.{sys.version_info.minor}'
-        missing.append(f'the module venv of {version}')
-        packages.append(f'{version}-venv')
-    return _advice(missing, packages) if missing else ''
+    missing = missing_libraries() if sys.platform == 'linux' else {}
+    if find_spec('ensurepip'):
+        return _advice(missing, 'make HEADLESS=1') if missing else ''
+    version = f'python{sys.version_info.major}.{sys.version_info.minor}'
+    return _advice({**missing, f'the module venv of {version}': f'{version}-venv'})
 
 
-def _advice(missing: list[str], packages: list[str]) -> str:
-    return (
-        f'this machine lacks {", ".join(missing)}; on Debian and Ubuntu: '
-        f'apt-get update && apt-get install {" ".join(packages)}'
-    )
+def _advice(missing: dict[str, str], without_root: str = '') -> str:
+    install = f'apt-get update && apt-get install {" ".join(missing.values())}'
+    other = f'; without root: {without_root}' if without_root else ''
+    return f'this machine lacks {", ".join(missing)}; on Debian and Ubuntu: {install}{other}'
 
 
 def apply() -> None:
     """Import OpenCV.
 
     Raises:
-        ImportError: If it cannot be loaded, with what to install.
+        ImportError: If it cannot be loaded, with what to do.
     """
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        reason, missing = str(error), missing_libraries()
-        if missing:
-            reason = _advice(missing, [PACKAGES[library] for library in missing])
-            reason += '; or, without root: pip install --force-reinstall opencv-python-headless'
-        raise ImportError(f'OpenCV cannot be loaded: {reason}') from error
+        missing = missing_libraries()
+        advice = _advice(missing, 'pip install opencv-python-headless') if missing else error
+        raise ImportError(f'OpenCV cannot be loaded: {advice}') from error
 
 
 if __name__ == '__main__' and (lacking := missing_for_setup()):

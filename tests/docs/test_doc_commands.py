@@ -548,6 +548,9 @@ SCENES = {
             'make PYTHON=python3.11 demo',
             put={'python3.11': sys.executable, 'demo': 'setup'},
         ),
+        # They put another OpenCV in the place of this environment's.
+        Step('make HEADLESS=1 demo', put={'make': 'make --dry-run'}),
+        Step('pip install opencv-python-headless', more='--dry-run'),
     ],
     'contributing': [  # of the tests the copy has one file
         Step('make test', put={'make': ONE_TEST}, says='1 passed'),
