@@ -52,7 +52,6 @@ class CheckpointHook(_CheckpointHook):
     terminated = False
     validates_first = False
     saving_best = False
-    last_ckpt: str
 
     # Before and after the training.
 
