@@ -173,8 +173,8 @@ class Distillation:
         if not self.config.exists():
             return
         try:
-            before = json.loads(self._options_file.read_text())
-        except (OSError, ValueError):
+            before = dict(json.loads(self._options_file.read_text()))
+        except (OSError, ValueError, TypeError):
             raise UserError(
                 f'{self.config} exists, and {self._options_file}, which tells how it was made, '
                 'cannot be read: choose another --work-dir'
