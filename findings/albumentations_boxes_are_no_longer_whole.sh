@@ -2,8 +2,9 @@
 # A box of whole pixels, mirrored by Albumentations in an image 100 pixels wide.
 #
 # One would guess: [10, 20, 29, 39] becomes [71, 20, 90, 39].
-# What happens (albumentations 2.0.8): boxes are divided by the size of the image and multiplied again, in
-# float32. A tool that then writes whole numbers by int() loses a pixel, and a test for equality fails.
+# What happens (albumentations 2.0.8): boxes are divided by the size of the image and multiplied
+# again, in float32. A tool that then writes whole numbers by int() loses a pixel, and a test for
+# equality fails.
 source "$(dirname "$0")/_common.sh"
 install albumentations==2.0.8 numpy==2.4.6
 check 'mirrored: [71.000, 20.0, 89.99999761581421, 39.000], by int(): [71, 20, 89, 39]' <<'PYTHON'

@@ -3,8 +3,8 @@
 #
 # One would guess: an object that is found exactly has an AP of 1.
 # What happens (label-studio-sdk 2.1.2, pycocotools 2.0.11): images, categories and annotations are
-# numbered from 0, and to the evaluation an object of the number 0 is one that is never found. The first
-# object of every export counts as missed, and its detection as wrong.
+# numbered from 0, and to the evaluation an object of the number 0 is one that is never found. The
+# first object of every export counts as missed, and its detection as wrong.
 source "$(dirname "$0")/_common.sh"
 install label-studio-sdk==2.1.2 pycocotools==2.0.11
 check 'ids: image 0, category 0, annotation 0; AP of the object itself: 0.0' <<'PYTHON'

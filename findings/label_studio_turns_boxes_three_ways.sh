@@ -2,11 +2,12 @@
 # A box of Label Studio that was turned by 90 degrees, exported to VOC, YOLO and COCO.
 #
 # One would guess: each has the upright box around it, or each leaves the turn away.
-# What happens (label-studio-sdk 2.1.2): VOC and YOLO have the box as if it had not been turned, COCO has it
-# moved to the left by its width, again unturned. The turned box lies 20 pixels wide and 40 high to the left
-# of its corner (Label Studio turns clockwise around the upper left one), which none of them says.
+# What happens (label-studio-sdk 2.1.2): VOC and YOLO have the box as if it had not been turned,
+# COCO has it moved to the left by its width, again unturned. The turned box lies 20 pixels wide and
+# 40 high to the left of its corner (Label Studio turns clockwise around the upper left one), which
+# none of them says.
 source "$(dirname "$0")/_common.sh"
-install label-studio-sdk==2.1.2
+install label-studio-sdk==2.1.2 pycocotools==2.0.11
 check 'turned box: x 80 to 100, y 50 to 90
 VOC: x 100 to 140, y 50 to 70
 YOLO: x 100 to 140, y 50 to 70

@@ -3,9 +3,9 @@
 # conv2_offset; DeformConv2dPack renames such keys to conv2.conv_offset when it loads.
 #
 # One would guess: it still does, for the code is there.
-# What happens (mmcv-lite 2.1.0, torch 2.14.1): since torch 1.13 a module is given those keys alone that begin
-# with its own name, so it never sees conv2_offset. The offsets stay at their initial zeros: the network
-# runs as if its convolutions were not deformable.
+# What happens (mmcv-lite 2.1.0, torch 2.14.1): since torch 1.13 a module is given those keys alone
+# that begin with its own name, so it never sees conv2_offset. The offsets stay at their initial
+# zeros: the network runs as if its convolutions were not deformable.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'missing: conv2.conv_offset.weight conv2.conv_offset.bias' <<'PYTHON'

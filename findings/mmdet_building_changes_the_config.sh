@@ -2,8 +2,8 @@
 # The config of a DETR, from which a second detector is built, such as the teacher of the first.
 #
 # One would guess: building reads a config.
-# What happens (mmdet 3.3.0): it writes into it. loss_cls has lost bg_cls_weight, by which the background
-# counts a tenth, and its class_weight is now a tensor. A second building fails.
+# What happens (mmdet 3.3.0): it writes into it. loss_cls has lost bg_cls_weight, by which the
+# background counts a tenth, and its class_weight is now a tensor. A second building fails.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'after building, bg_cls_weight: gone, class_weight: Tensor; building again: AssertionError' <<'PYTHON'

@@ -2,9 +2,10 @@
 # A COCO file with the categories cat and dog, and a data set of mmdet with classes=('dog', 'cat').
 #
 # One would guess: label 0 is the dog, the first of the classes, as it is for VOC's data sets.
-# What happens (mmdet 3.3.0): labels are numbered in the order of the file, and names are taken in the
-# order of the config. A cat becomes label 0, which is called dog in tables, pictures and the checkpoint.
-# A class that the file lacks shifts all later ones: with classes=('bird', 'cat') the cat is called bird.
+# What happens (mmdet 3.3.0): labels are numbered in the order of the file, and names are taken in
+# the order of the config. A cat becomes label 0, which is called dog in tables, pictures and the
+# checkpoint. A class that the file lacks shifts all later ones: with classes=('bird', 'cat') the
+# cat is called bird.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check '('\''dog'\'', '\''cat'\''): the cat is called dog

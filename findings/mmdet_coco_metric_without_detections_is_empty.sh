@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# CocoMetric in the first validation of a detector that finds nothing yet, and save_best='coco/bbox_mAP'.
+# CocoMetric in the first validation of a detector that finds nothing yet, and
+# save_best='coco/bbox_mAP'.
 #
 # One would guess: an mAP of 0.
 # What happens (mmdet 3.3.0): an error in the log, and a result without any key.

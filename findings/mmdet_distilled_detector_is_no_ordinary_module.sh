@@ -3,8 +3,9 @@
 #
 # One would guess: .eval() returns the detector, .to() takes a type as well as a device, and the
 # parameters of both networks are counted.
-# What happens (mmdet 3.3.0): .eval() and .train() return None, .to(torch.float16) or .to(other_tensor)
-# moves nothing or raises an error, and the teacher is in neither parameters() nor modules().
+# What happens (mmdet 3.3.0): .eval() and .train() return None, .to(torch.float16) or
+# .to(other_tensor) moves nothing or raises an error, and the teacher is in neither parameters() nor
+# modules().
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'eval() returns None; to(device, dtype): TypeError; parameters 4, of which the teacher has 0' <<'PYTHON'

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The AP of VOC2007, the mean precision at the recalls 0, 0.1, …, 1, where some of 10 objects are found
-# and nothing is wrong.
+# The AP of VOC2007, the mean precision at the recalls 0, 0.1, …, 1, where some of 10 objects are
+# found and nothing is wrong.
 #
 # One would guess: 3 of 10 found is a recall of 0.3, so four of the eleven points have precision 1.
-# What happens (mmdet 3.3.0, NumPy 2.4.6): the points are np.arange(0, 1 + 1e-3, 0.1), whose fourth is
-# 0.30000000000000004. Recalls of exactly 0.3, 0.6 and 0.7 miss their point, and 1/11 of AP. (The text
-# of the protocol says 0.3. MATLAB's colon operator, by its documentation, misses 3 of 10 alone.)
+# What happens (mmdet 3.3.0, NumPy 2.4.6): the points are np.arange(0, 1 + 1e-3, 0.1), whose fourth
+# is 0.30000000000000004. Recalls of exactly 0.3, 0.6 and 0.7 miss their point, and 1/11 of AP. (The
+# text of the protocol says 0.3. MATLAB's colon operator, by its documentation, misses 3 of 10
+# alone.)
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'points that are reached: 2 3 3 5 6 6 7 9 10 11' <<'PYTHON'

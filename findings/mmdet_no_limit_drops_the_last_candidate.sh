@@ -2,8 +2,9 @@
 # nms_pre=-1 in the test_cfg of a one-stage detector: no limit before NMS. It is the default.
 #
 # One would guess: all candidates above the score threshold go into NMS.
-# What happens (mmdet 3.3.0): min(-1, number) candidates are kept by a slice, which leaves out the last
-# one, that of the lowest score, of every level of the pyramid. An image with one candidate has none.
+# What happens (mmdet 3.3.0): min(-1, number) candidates are kept by a slice, which leaves out the
+# last one, that of the lowest score, of every level of the pyramid. An image with one candidate has
+# none.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check '3 candidates: kept 2, 1 candidate: kept 0' <<'PYTHON'

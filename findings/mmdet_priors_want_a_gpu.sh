@@ -3,8 +3,8 @@
 #
 # One would guess: they lie on the CPU, as tensors do where no device is named.
 # What happens (mmdet 3.3.0, torch 2.14.1): the default of the argument is device='cuda', in all
-# generators. Without a GPU that is an error about NVIDIA's driver; with one, a detector that lies on
-# the CPU gets anchors on the GPU.
+# generators. Without a GPU that is an error about NVIDIA's driver; with one, a detector that lies
+# on the CPU gets anchors on the GPU.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'AnchorGenerator: cuda, YOLOAnchorGenerator: cuda, MlvlPointGenerator: cuda' <<'PYTHON'

@@ -2,8 +2,8 @@
 # The recall of proposals, by mmdet's eval_recalls or VOCMetric(metric='recall'), on two images.
 #
 # One would guess: images may have different numbers of proposals, as they have behind every NMS.
-# What happens (mmdet 3.3.0, NumPy 2.4.6): the overlaps of all images are put into one array, which NumPy
-# has refused since 1.24 for rows of different lengths: a ValueError.
+# What happens (mmdet 3.3.0, NumPy 2.4.6): the overlaps of all images are put into one array, which
+# NumPy has refused since 1.24 for rows of different lengths: a ValueError.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'equal numbers: recall 1.0, different numbers: ValueError' <<'PYTHON'

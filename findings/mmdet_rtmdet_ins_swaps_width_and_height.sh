@@ -3,9 +3,9 @@
 # 100 × 200 pixels brought to 64 × 64 by Resize(keep_ratio=False).
 #
 # One would guess: masks of 100 × 200 pixels, as the image.
-# What happens (mmdet 3.3.0): the height is multiplied by the factor of the width, and the width by that of
-# the height; then the result is cut to the image. The mask has 100 × 100 pixels, stretched wrongly. With
-# keep_ratio=True the two factors differ by the rounding alone.
+# What happens (mmdet 3.3.0): the height is multiplied by the factor of the width, and the width by
+# that of the height; then the result is cut to the image. The mask has 100 × 100 pixels, stretched
+# wrongly. With keep_ratio=True the two factors differ by the rounding alone.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'mask of an image of 100 × 200 pixels: 100 × 100' <<'PYTHON'

@@ -2,10 +2,10 @@
 # mmdet's own config of VOC, configs/_base_/datasets/voc0712.py, and an object 31 pixels wide.
 #
 # One would guess: bbox_min_size=32 in filter_cfg leaves out images, as the name says, or boxes.
-# What happens (mmdet 3.3.0): the object stays and is marked as ignored. With ignore_iof_thr=-1, which
-# all assigners in mmdet's own configs have, an ignored object has no effect: anchors that cover it
-# exactly are taught as background. In VOC2007 trainval these are 1,454 of the 12,608 objects that are
-# not difficult, 40 % of all bottles.
+# What happens (mmdet 3.3.0): the object stays and is marked as ignored. With ignore_iof_thr=-1,
+# which all assigners in mmdet's own configs have, an ignored object has no effect: anchors that
+# cover it exactly are taught as background. In VOC2007 trainval these are 1,454 of the 12,608
+# objects that are not difficult, 40 % of all bottles.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'the bottle is ignored: 1, an anchor exactly on it is: background' <<'PYTHON'

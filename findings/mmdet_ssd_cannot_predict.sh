@@ -2,8 +2,8 @@
 # SSD, as mmdet ships it: train it, then validate.
 #
 # One would guess: it predicts as other one-stage detectors do.
-# What happens (mmdet 3.3.0): SSDHead has no attribute loss_cls, and the prediction that it inherits asks
-# for one. Training works, and the first validation ends with an AttributeError.
+# What happens (mmdet 3.3.0): SSDHead has no attribute loss_cls, and the prediction that it inherits
+# asks for one. Training works, and the first validation ends with an AttributeError.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'AttributeError: '\''SSDHead'\'' object has no attribute '\''loss_cls'\' <<'PYTHON'

@@ -2,8 +2,8 @@
 # VOCMetric with the overlap thresholds 0.56 and 0.57.
 #
 # One would guess: the results have AP56 and AP57.
-# What happens (mmdet 3.3.0): a key is int(100 × threshold), and 100 × 0.57 is 56.99…, so that both are
-# AP56 and the second replaces the first. 0.29, 0.57 and 0.58 are called AP28, AP56 and AP57.
+# What happens (mmdet 3.3.0): a key is int(100 × threshold), and 100 × 0.57 is 56.99…, so that both
+# are AP56 and the second replaces the first. 0.29, 0.57 and 0.58 are called AP28, AP56 and AP57.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'mAP: 1.0, AP28: 1.0, AP56: 1.0, AP57: 1.0' <<'PYTHON'

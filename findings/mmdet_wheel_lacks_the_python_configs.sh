@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A config in pure Python that inherits from one of mmdet, as the documentation of mmengine shows it:
-# with read_base(): from mmdet.configs.retinanet.retinanet_r50_fpn_1x_coco import *
+# A config in pure Python that inherits from one of mmdet, as the documentation of mmengine shows
+# it: with read_base(): from mmdet.configs.retinanet.retinanet_r50_fpn_1x_coco import *
 #
 # One would guess: pip install mmdet==3.3.0 brings it.
 # What happens (mmdet 3.3.0): mmdet/configs is in the repository, but not in the wheel, because its

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Values of --cfg-options, as mmengine reads them.
 #
-# One would guess: quotes keep a text a text, "5,05" is a text or a number, and what YAML or Python calls
-# a number, or nothing, is one here too.
-# What happens (mmengine 0.10.7): quotes are dropped before anything is read, so a class "01" becomes the
-# number 1 and "cat,dog" a list; a decimal comma makes [5, 5]; spaces inside quotes are dropped; None is
-# nothing, but none, null and 0x10 are texts.
+# One would guess: quotes keep a text a text, "5,05" is a text or a number, and what YAML or Python
+# calls a number, or nothing, is one here too.
+# What happens (mmengine 0.10.7): quotes are dropped before anything is read, so a class "01"
+# becomes the number 1 and "cat,dog" a list; a decimal comma makes [5, 5]; spaces inside quotes are
+# dropped; None is nothing, but none, null and 0x10 are texts.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'quoted: 1 ['\''cat'\'', '\''dog'\''] '\''trafficlight'\'', 5,05: [5, 5], None: None, none: '\''none'\'', 0x10: '\''0x10'\''' <<'PYTHON'

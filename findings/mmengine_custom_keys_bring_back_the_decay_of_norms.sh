@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# paramwise_cfg=dict(norm_decay_mult=0, custom_keys=dict(backbone=dict(lr_mult=0.1))): no weight decay for
-# batch norms, and a tenth of the learning rate for the backbone.
+# paramwise_cfg=dict(norm_decay_mult=0, custom_keys=dict(backbone=dict(lr_mult=0.1))): no weight
+# decay for batch norms, and a tenth of the learning rate for the backbone.
 #
 # One would guess: the two add up, as they speak of different things.
-# What happens (mmengine 0.10.7): a parameter that a custom key names has only what this key says. The
-# norms of the backbone decay again.
+# What happens (mmengine 0.10.7): a parameter that a custom key names has only what this key says.
+# The norms of the backbone decay again.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'backbone norm: learning rate 0.1, decay 1.0

@@ -2,8 +2,8 @@
 # _delete_=True in a config, in a new key and in a dict inside a list such as custom_hooks.
 #
 # One would guess: it is a word for the reader of configs, who takes it out everywhere.
-# What happens (mmengine 0.10.7): only where the base has a dict under the same key. In a new key, and in
-# each dict of a list, it stays, and the class that is built gets an argument _delete_.
+# What happens (mmengine 0.10.7): only where the base has a dict under the same key. In a new key,
+# and in each dict of a list, it stays, and the class that is built gets an argument _delete_.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'same key: {'\''type'\'': '\''B'\''}

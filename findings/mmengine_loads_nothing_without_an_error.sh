@@ -2,8 +2,8 @@
 # A checkpoint of another network, given as load_from or to load_checkpoint.
 #
 # One would guess: an error, at least where not one weight fits.
-# What happens (mmengine 0.10.7, torch 2.14.1): each missing, unexpected or wrongly sized weight is printed
-# or logged as a warning, and the random network is trained or tested.
+# What happens (mmengine 0.10.7, torch 2.14.1): each missing, unexpected or wrongly sized weight is
+# printed or logged as a warning, and the random network is trained or tested.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'weights in the file that fit: 0 of 2, weights changed: 0, error: none' <<'PYTHON'

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# resume=True for a training that was interrupted, whose config has load_from, say for pretrained weights.
+# resume=True for a training that was interrupted, whose config has load_from, say for pretrained
+# weights.
 #
-# One would guess: it resumes from the newest checkpoint of the work dir, which last_checkpoint names;
-# load_from was for the beginning.
-# What happens (mmengine 0.10.7): it resumes from load_from, with its optimizer and its iteration, and all
-# that was trained since is left aside, without a warning.
+# One would guess: it resumes from the newest checkpoint of the work dir, which last_checkpoint
+# names; load_from was for the beginning.
+# What happens (mmengine 0.10.7): it resumes from load_from, with its optimizer and its iteration,
+# and all that was trained since is left aside, without a warning.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'newest in the work dir: iter_8.pth, resumed at iteration: 3' <<'PYTHON'

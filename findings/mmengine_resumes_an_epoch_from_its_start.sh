@@ -2,8 +2,8 @@
 # A training of 2 epochs of 4 iterations, resumed from a checkpoint of its iteration 3.
 #
 # One would guess: it goes on with the fourth image and ends after iteration 8.
-# What happens (mmengine 0.10.7): the epoch begins anew, so that three images are trained twice, and the
-# training ends after iteration 11. Schedules by iteration run past their end.
+# What happens (mmengine 0.10.7): the epoch begins anew, so that three images are trained twice, and
+# the training ends after iteration 11. Schedules by iteration run past their end.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'the resumed training ended after iteration 11 of 8' <<'PYTHON'

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# CheckpointHook(interval=3, save_best='score') in a training of 6 epochs, whose score rises in each.
+# CheckpointHook(interval=3, save_best='score') in a training of 6 epochs, whose score rises in
+# each.
 #
 # One would guess: epoch_3.pth, epoch_6.pth and the best one.
-# What happens (mmengine 0.10.7): once a checkpoint has been written, each epoch that is a new best is
-# also written as a common checkpoint, with the state of the optimizer: epoch_4.pth and epoch_5.pth.
+# What happens (mmengine 0.10.7): once a checkpoint has been written, each epoch that is a new best
+# is also written as a common checkpoint, with the state of the optimizer: epoch_4.pth and
+# epoch_5.pth.
 source "$(dirname "$0")/_common.sh"
 install $MMDET
 check 'best_score_epoch_6.pth epoch_3.pth epoch_4.pth epoch_5.pth epoch_6.pth' <<'PYTHON'

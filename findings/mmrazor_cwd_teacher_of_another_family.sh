@@ -2,9 +2,9 @@
 # mmrazor's config that distils RetinaNet with R101 into RetinaNet with R50 by CWD.
 #
 # One would guess: its teacher has the weights of a RetinaNet.
-# What happens (mmrazor 1.0.0): it inherits from the config of Faster R-CNN and changes the config of the
-# teacher, not its checkpoint. The teacher is a RetinaNet with the weights of a Faster R-CNN, whose heads
-# fit nowhere.
+# What happens (mmrazor 1.0.0): it inherits from the config of Faster R-CNN and changes the config
+# of the teacher, not its checkpoint. The teacher is a RetinaNet with the weights of a Faster R-CNN,
+# whose heads fit nowhere.
 source "$(dirname "$0")/_common.sh"
 install mmrazor==1.0.0
 check 'teacher: mmdet::retinanet/retinanet_r101_fpn_2x_coco.py

@@ -2,8 +2,8 @@
 # Resize of ONNX with coordinate_transformation_mode='pytorch_half_pixel', to a side of 1.
 #
 # One would guess: what torch's interpolate gives, after which the mode is named.
-# What happens (ONNX opset 17, ONNX Runtime 1.32.0, torch 2.14.1): the mode gives the first value, torch the
-# middle of all. 'half_pixel' is what torch does.
+# What happens (ONNX opset 17, ONNX Runtime 1.32.0, torch 2.14.1): the mode gives the first value,
+# torch the middle of all. 'half_pixel' is what torch does.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check '0 … 5 resized to one value: torch 2.5, pytorch_half_pixel 0.0, half_pixel 2.5' <<'PYTHON'

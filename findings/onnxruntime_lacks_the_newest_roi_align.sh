@@ -2,8 +2,8 @@
 # RoIAlign in an ONNX graph of opset 22, which a detector has if it is exported with today's opset.
 #
 # One would guess: the operator is older than ten opsets, and any opset will do.
-# What happens (onnxruntime 1.32.0, CPU): opset 16 runs; for opset 22, which changed nothing but the types
-# that are allowed, there is no implementation, and the session is refused.
+# What happens (onnxruntime 1.32.0, CPU): opset 16 runs; for opset 22, which changed nothing but the
+# types that are allowed, there is no implementation, and the session is refused.
 source "$(dirname "$0")/_common.sh"
 install openvino==2026.4.1 onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
 check 'opset 16: [0.0, 1.0, 4.0, 5.0]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One ONNX graph with NonMaxSuppression, in ONNX Runtime and in OpenVINO, and two boxes whose overlap is
-# exactly the threshold 0.5.
+# One ONNX graph with NonMaxSuppression, in ONNX Runtime and in OpenVINO, and two boxes whose
+# overlap is exactly the threshold 0.5.
 #
 # One would guess: both keep both, for ONNX says that boxes above the threshold are removed.
-# What happens (OpenVINO 2026.4.1, ONNX Runtime 1.32.0, CPU): ONNX Runtime keeps both, OpenVINO one. 0.5 has
-# an exact float, so rounding has no part in it.
+# What happens (OpenVINO 2026.4.1, ONNX Runtime 1.32.0, CPU): ONNX Runtime keeps both, OpenVINO one.
+# 0.5 has an exact float, so rounding has no part in it.
 source "$(dirname "$0")/_common.sh"
 install openvino==2026.4.1 onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
 check 'kept: ONNX Runtime 2, OpenVINO 1' <<'PYTHON'

@@ -2,8 +2,8 @@
 # openvino.save_model(model, 'model.xml') of a network in float32.
 #
 # One would guess: the file holds the model.
-# What happens (OpenVINO 2026.4.1): compress_to_fp16=True is the default, so that the weights are rounded to
-# float16. Weights below 6e-8 become 0, and those above 65504 become 65504.
+# What happens (OpenVINO 2026.4.1): compress_to_fp16=True is the default, so that the weights are
+# rounded to float16. Weights below 6e-8 become 0, and those above 65504 become 65504.
 source "$(dirname "$0")/_common.sh"
 install openvino==2026.4.1 onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
 check 'before [0.33333334, 1e-08, 70000.0], after [0.33325195, 0.0, 65504.0]' <<'PYTHON'

@@ -2,8 +2,9 @@
 # A NaN in a network, in ONNX Runtime and in OpenVINO.
 #
 # One would guess: it comes out as NaN, as in torch, so that a broken model shows itself.
-# What happens (OpenVINO 2026.4.1, ONNX Runtime 1.32.0, CPU of the x86-64 kind): in OpenVINO a ReLU or a
-# clipping turns NaN into 0, and a maximum passes over it. A broken model detects nothing, or something.
+# What happens (OpenVINO 2026.4.1, ONNX Runtime 1.32.0, CPU of the x86-64 kind): in OpenVINO a ReLU
+# or a clipping turns NaN into 0, and a maximum passes over it. A broken model detects nothing, or
+# something.
 source "$(dirname "$0")/_common.sh"
 install openvino==2026.4.1 onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
 check 'Relu: ONNX Runtime nan, OpenVINO 0.0

@@ -3,8 +3,8 @@
 #
 # One would guess: each object belongs to one of the three sizes.
 # What happens (pycocotools 2.0.11): both ends of each range belong to it. An object of 1024 square
-# pixels is small and medium, one of 9216 medium and large. Drawn or cropped data, whose objects often
-# have such sides, count twice.
+# pixels is small and medium, one of 9216 medium and large. Drawn or cropped data, whose objects
+# often have such sides, count twice.
 source "$(dirname "$0")/_common.sh"
 install pycocotools==2.0.11 numpy==2.4.6
 check '32 × 32: small 1.0, medium 1.0, large -1.0

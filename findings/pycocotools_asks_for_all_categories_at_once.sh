@@ -3,8 +3,8 @@
 #
 # One would guess: the images that hold any of the two, as getAnnIds(catIds=[1, 2]) gives the
 # annotations of both.
-# What happens (pycocotools 2.0.11): only the images that hold both. A subset of two classes that is cut
-# out so loses most of its images, without a word.
+# What happens (pycocotools 2.0.11): only the images that hold both. A subset of two classes that is
+# cut out so loses most of its images, without a word.
 source "$(dirname "$0")/_common.sh"
 install pycocotools==2.0.11 numpy==2.4.6
 check 'annotations: [1, 2, 3, 4], images: [3]' <<'PYTHON'

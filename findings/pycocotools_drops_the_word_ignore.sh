@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A file in COCO's format in which some objects are marked with "ignore": 1, as difficult objects of VOC
-# often are when they are converted, and which has "iscrowd": 0 everywhere.
+# A file in COCO's format in which some objects are marked with "ignore": 1, as difficult objects of
+# VOC often are when they are converted, and which has "iscrowd": 0 everywhere.
 #
 # One would guess: the evaluation reads the key, for it has one of this name and skips such objects.
-# What happens (pycocotools 2.0.11): it writes the key anew from iscrowd, so the objects count as missed.
-# The AP of a detector that finds all others exactly is 0.505 instead of 1.
+# What happens (pycocotools 2.0.11): it writes the key anew from iscrowd, so the objects count as
+# missed. The AP of a detector that finds all others exactly is 0.505 instead of 1.
 source "$(dirname "$0")/_common.sh"
 install pycocotools==2.0.11 numpy==2.4.6
 check 'AP: 0.505, ignore is now 0' <<'PYTHON'

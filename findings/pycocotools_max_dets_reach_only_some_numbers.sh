@@ -2,10 +2,11 @@
 # The largest number of detections in an image, raised with params.maxDets.
 #
 # One would guess: all numbers of the summary then count as many detections as the last entry says.
-# What happens (pycocotools 2.0.11): the first number, the AP over all overlaps, always looks for 100.
-# If 100 is in the list, it still counts 100 detections while AP50 and AP75 count the new number; if it
-# is not, it is -1. So mmdet 3.3's CocoMetric, whose list is (100, 300, 1000), reports an mAP of 100
-# detections beside an AP50 of 1000: here 0.337 beside 1.0 for 300 objects that are all found exactly.
+# What happens (pycocotools 2.0.11): the first number, the AP over all overlaps, always looks for
+# 100. If 100 is in the list, it still counts 100 detections while AP50 and AP75 count the new
+# number; if it is not, it is -1. So mmdet 3.3's CocoMetric, whose list is (100, 300, 1000), reports
+# an mAP of 100 detections beside an AP50 of 1000: here 0.337 beside 1.0 for 300 objects that are
+# all found exactly.
 source "$(dirname "$0")/_common.sh"
 install pycocotools==2.0.11 numpy==2.4.6
 check 'maxDets (1, 10, 100): AP 0.337, AP50 0.337

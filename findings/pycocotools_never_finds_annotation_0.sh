@@ -2,10 +2,11 @@
 # An annotation with the id 0, in COCO's format.
 #
 # One would guess: an id is a name, and 0 is one as good as 1.
-# What happens (pycocotools 2.0.11): the evaluation notes for each object the id of the detection that
-# found it, and for each detection the id of its object, with 0 for "none". A detection of the
+# What happens (pycocotools 2.0.11): the evaluation notes for each object the id of the detection
+# that found it, and for each detection the id of its object, with 0 for "none". A detection of the
 # annotation 0 therefore counts as wrong: an object that is found exactly has AP 0. Converters that
-# number from 0, mmdet 3.3's of VOC among them, lose one object so, and in a small class some per cent.
+# number from 0, mmdet 3.3's of VOC among them, lose one object so, and in a small class some per
+# cent.
 source "$(dirname "$0")/_common.sh"
 install pycocotools==2.0.11 numpy==2.4.6
 check 'AP of one object, found exactly: id 1: 1.0, id 0: 0.0' <<'PYTHON'

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Instance masks, handed to the evaluation with the boxes that the detector found beside them.
 #
-# One would guess: a mask is small, medium or large by its own area, with a box beside it or without.
+# One would guess: a mask is small, medium or large by its own area, with a box beside it or
+# without.
 # What happens (pycocotools 2.0.11): if the first result has a box, each result has the area of its
-# box. Here a thin diagonal object of 772 square pixels is found, and another such mask, with a higher
-# score, is wrong. Without boxes that is an AP of 0.5 for small objects. With them the wrong mask
-# counts as large, and is left out: 1.0.
+# box. Here a thin diagonal object of 772 square pixels is found, and another such mask, with a
+# higher score, is wrong. Without boxes that is an AP of 0.5 for small objects. With them the wrong
+# mask counts as large, and is left out: 1.0.
 source "$(dirname "$0")/_common.sh"
 install pycocotools==2.0.11 numpy==2.4.6
 check 'AP of small objects: 0.5 without boxes, 1.0 with boxes' <<'PYTHON'

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Feature maps of timm's networks, create_model(name, features_only=True).
 #
-# One would guess: each is (N, C, H, W), for feature_info tells channels and strides and nothing else.
-# What happens (timm 1.0.31): those of Swin, Swin V2, MambaOut and Sequencer are (N, H, W, C). Where sides
-# and channels happen to allow it, a head that is put on them runs, and learns from columns.
+# One would guess: each is (N, C, H, W), for feature_info tells channels and strides and nothing
+# else.
+# What happens (timm 1.0.31): those of Swin, Swin V2, MambaOut and Sequencer are (N, H, W, C). Where
+# sides and channels happen to allow it, a head that is put on them runs, and learns from columns.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'swin_tiny_patch4_window7_224: told 96 channels, got (1, 56, 56, 96)

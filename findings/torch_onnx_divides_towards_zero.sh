@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# x // 2 for negative whole numbers, exported by torch's exporter of the TorchScript kind (dynamo=False).
+# x // 2 for negative whole numbers, exported by torch's exporter of the TorchScript kind
+# (dynamo=False).
 #
 # One would guess: the graph gives what torch gives, or the exporter raises an error.
-# What happens (torch 2.14.1, ONNX Runtime 1.32.0): torch rounds down, the graph towards zero. Codes that
-# turn coordinates left of the image into cells of a grid land in other cells.
+# What happens (torch 2.14.1, ONNX Runtime 1.32.0): torch rounds down, the graph towards zero. Codes
+# that turn coordinates left of the image into cells of a grid land in other cells.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check '-7 // 2: torch -4, exported -3' <<'PYTHON'

@@ -3,8 +3,8 @@
 # torch.onnx.export(dynamo=False).
 #
 # One would guess: it is exported in evaluation mode, and each module has its mode back afterwards.
-# What happens (torch 2.14.1): all modules get the mode of the outermost one. The frozen batch norms are in
-# training mode from then on, and their statistics move.
+# What happens (torch 2.14.1): all modules get the mode of the outermost one. The frozen batch norms
+# are in training mode from then on, and their statistics move.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'frozen norm in training mode before: False, after: True' <<'PYTHON'

@@ -3,8 +3,8 @@
 # (dynamo=False).
 #
 # One would guess: one point is 0, the start, as in torch.
-# What happens (torch 2.14.1, ONNX Runtime 1.32.0): the step is a division by number - 1, and the only point
-# is NaN. An image, or a level of a pyramid, of one cell has no position.
+# What happens (torch 2.14.1, ONNX Runtime 1.32.0): the step is a division by number - 1, and the
+# only point is NaN. An image, or a level of a pyramid, of one cell has no position.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check '3 points: [0.0, 0.5, 1.0], 1 point: torch [0.0], exported [nan]' <<'PYTHON'

@@ -2,8 +2,8 @@
 # torch.onnx.export(network, example, 'network.onnx'), with the exporter that is now the default.
 #
 # One would guess: a file network.onnx, which can be copied to where it runs.
-# What happens (torch 2.14.1, onnxscript 0.7.2): the weights are in network.onnx.data, even if they are 400
-# bytes. The first file alone cannot be loaded.
+# What happens (torch 2.14.1, onnxscript 0.7.2): the weights are in network.onnx.data, even if they
+# are 400 bytes. The first file alone cannot be loaded.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'network.onnx, network.onnx.data; the first alone: Fail' <<'PYTHON'

@@ -2,9 +2,9 @@
 # Boxes of instance masks, torchvision.ops.masks_to_boxes.
 #
 # One would guess: the box that a detector is taught, x1, y1, x2, y2 with the width x2 - x1.
-# What happens (torchvision 0.29.1): x2 and y2 are the last row and column inside the mask. A mask 5 pixels
-# wide gets a box of width 4, and one of a single pixel a box without an area, for which losses give NaN
-# or are left out.
+# What happens (torchvision 0.29.1): x2 and y2 are the last row and column inside the mask. A mask 5
+# pixels wide gets a box of width 4, and one of a single pixel a box without an area, for which
+# losses give NaN or are left out.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check '5 × 5 pixels: [5.0, 5.0, 9.0, 9.0]

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# BoundingBoxes of whole numbers, converted to centres and sizes and back by torchvision's transforms v2.
+# BoundingBoxes of whole numbers, converted to centres and sizes and back by torchvision's
+# transforms v2.
 #
 # One would guess: the same box; its sides are odd, so that its centre lies between pixels.
-# What happens (torchvision 0.29.1): the centre is rounded, and the box comes back one pixel higher and
-# further left. Transforms that convert on the way do this with annotations that were read as integers.
+# What happens (torchvision 0.29.1): the centre is rounded, and the box comes back one pixel higher
+# and further left. Transforms that convert on the way do this with annotations that were read as
+# integers.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'before [10, 10, 13, 15], after [9, 9, 12, 14]; as floats [10.0, 10.0, 13.0, 15.0]' <<'PYTHON'

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Two boxes of which the smaller is a tenth, two tenths … of the larger, and NMS with just this threshold.
+# Two boxes of which the smaller is a tenth, two tenths … of the larger, and NMS with just this
+# threshold.
 #
-# One would guess: a pair whose overlap equals the threshold is always kept, for NMS removes what lies above.
-# What happens (torchvision 0.29.1, CPU): in float32 the overlap is compared with a threshold in float64.
-# The pair is kept at 0.5, 0.7 and 0.9 and loses a box at 0.1, 0.2, 0.3 and 0.6. In float64, and in ONNX
-# Runtime 1.32.0, it is always kept.
+# One would guess: a pair whose overlap equals the threshold is always kept, for NMS removes what
+# lies above.
+# What happens (torchvision 0.29.1, CPU): in float32 the overlap is compared with a threshold in
+# float64. The pair is kept at 0.5, 0.7 and 0.9 and loses a box at 0.1, 0.2, 0.3 and 0.6. In
+# float64, and in ONNX Runtime 1.32.0, it is always kept.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'threshold: 0.1 0.2 0.3 0.5 0.6 0.7 0.9

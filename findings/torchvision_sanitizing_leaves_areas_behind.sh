@@ -2,8 +2,8 @@
 # SanitizeBoundingBoxes on a COCO annotation: boxes, labels, area and iscrowd of each object.
 #
 # One would guess: what belongs to a removed box is removed with it.
-# What happens (torchvision 0.29.1): boxes, masks and labels alone are. area and iscrowd keep their length,
-# so that from the removed object on they belong to other boxes.
+# What happens (torchvision 0.29.1): boxes, masks and labels alone are. area and iscrowd keep their
+# length, so that from the removed object on they belong to other boxes.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'boxes 1, labels [7], area [0.0, 100.0], iscrowd [1, 0]' <<'PYTHON'

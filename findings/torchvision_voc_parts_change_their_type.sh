@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Annotations of VOC with <part> elements, such as the head and the hands of a person, read by torchvision's
-# VOCDetection.
+# Annotations of VOC with <part> elements, such as the head and the hands of a person, read by
+# torchvision's VOCDetection.
 #
 # One would guess: a list of parts for each object, as there is a list of objects for each image.
-# What happens (torchvision 0.29.1): two parts are a list, one part is a dict, none is no key. All values
-# are texts.
+# What happens (torchvision 0.29.1): two parts are a list, one part is a dict, none is no key. All
+# values are texts.
 source "$(dirname "$0")/_common.sh"
 install $TORCH
 check 'one part: dict, two parts: list' <<'PYTHON'

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# One box of VOC, xmin=11 and xmax=30 of an image of which it covers the columns 11 to 30: 20 pixels.
+# One box of VOC, xmin=11 and xmax=30 of an image of which it covers the columns 11 to 30: 20
+# pixels.
 #
-# One would guess: every converter makes x=10 and a width of 20 of it, since VOC counts pixels from 1.
-# What happens: supervision 0.31.2 does. datumaro 1.13.12 makes x=11 and a width of 19 of it, as does
-# globox 2.9.0; labelformat 0.1.17 keeps 11 and 30 as edges. (mmdet 3.3.0 makes 10 and 29, a width of 19.)
-# A detector that was taught by one and is tested by another loses at high overlaps: 19 of 20 pixels in
-# each direction are an IoU of 0.90.
+# One would guess: every converter makes x=10 and a width of 20 of it, since VOC counts pixels from
+# 1.
+# What happens: supervision 0.31.2 does. datumaro 1.13.12 makes x=11 and a width of 19 of it, as
+# does globox 2.9.0; labelformat 0.1.17 keeps 11 and 30 as edges. (mmdet 3.3.0 makes 10 and 29, a
+# width of 19.) A detector that was taught by one and is tested by another loses at high overlaps:
+# 19 of 20 pixels in each direction are an IoU of 0.90.
 source "$(dirname "$0")/_common.sh"
 install supervision==0.31.2 datumaro==1.13.12 globox==2.9.0 labelformat==0.1.17
 check 'supervision: 10 to 30

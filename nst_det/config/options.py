@@ -141,10 +141,10 @@ def check_keys(cfg: dict, allowed: list[str], where: str) -> None:
 def _check_keys(cfg: dict, allowed: list[str], described: str, where: str) -> None:
     for key in cfg:
         if key not in allowed:
-            raise UserError(
-                f"{described} has no option '{key}': {nearest(str(key), allowed)}",
-                _join(where, key),
-            )
+            hint = nearest(str(key), allowed)
+            if key == '_delete_':  # mmengine leaves it where there is nothing to delete
+                hint = 'it works in a dict that the base has under the same key; take it out here'
+            raise UserError(f"{described} has no option '{key}': {hint}", _join(where, key))
 
 
 def _join(where: str, key: Any) -> str:

@@ -217,6 +217,11 @@ def test_a_config_of_hooks_without_a_mistake_is_accepted(cfgs):
             "transfers[0].loss (KDLoss) has no option 'temperatur': did you mean 'temperature'",
         ),
         (
+            dict(loss=dict(type='NSTLoss', _delete_=True)),
+            'transfers[0].loss._delete_',
+            "transfers[0].loss (NSTLoss) has no option '_delete_': it works in a dict that",
+        ),
+        (
             dict(layer='backbone.inception_4z'),
             'transfers[0].layer',
             "transfers[0].layer: the student (FasterRCNN) has no layer 'backbone.inception_4z'",
