@@ -128,6 +128,10 @@ PYTHON = '.venv/bin/python tools'
 STUDENT = str(DEMO['student'].relative_to(ROOT))
 TRAINED = f'{NST} work_dirs/demo/nst_student/epoch_5.pth'
 MAIN = 'configs/faster_rcnn_nst_voc.py'
+VIEWS = (
+    'train_dataloader.dataset.type=FixedViews train_dataloader.dataset.views=2 '
+    'model.teacher.cache=work_dirs/teacher_maps'
+)
 TABLE = 'configs/tables/table4_shapes.py'
 ONE_TEST = 'PYTEST_ADDOPTS="-k version --numprocesses 0" make'
 COCO = (
@@ -337,6 +341,18 @@ SCENES = {
         Step(
             f'{PYTHON}/train.py configs/faster_rcnn/faster-rcnn_inception-bn_4e_voc0712.py',
             makes='work_dirs/faster-rcnn_inception-bn_4e_voc0712/epoch_4.pth',
+        ),
+        Step(
+            'python tools/precompute_teacher.py CONFIG',
+            put={'CONFIG': MAIN},
+            more=f'--cfg-options {VIEWS}',
+            says='pictures are cached',
+        ),
+        Step(
+            f'python tools/train.py CONFIG --cfg-options {VIEWS}',
+            put={'CONFIG': MAIN},
+            more='train_cfg.max_epochs=1 --work-dir work_dirs/views',
+            makes='work_dirs/views/epoch_1.pth',
         ),
         Step(f'{PYTHON}/train.py {MAIN}', makes='work_dirs/faster_rcnn_nst_voc/epoch_4.pth'),
         Step(
@@ -586,6 +602,9 @@ SCENES = {
         Step('make bench', makes='work_dirs/bench/bench.json'),
         Step('OMP_NUM_THREADS=1 make bench', says='how time grows'.capitalize()),
         Step('.venv/bin/python -m benchmarks.teacher_pass', says='from its cache'),
+        Step(
+            '.venv/bin/python -m benchmarks.cached_views --cpu-time', more='--turns 1', says='KiB'
+        ),
         Step(
             'bash benchmarks/on_gpu.sh',
             put={'bash': 'PYTHON=.venv/bin/python bash'},

@@ -41,6 +41,7 @@ MISSING = [
     ('predict', 'gone.pth {file}', MISSING_CHECKPOINT),
     ('predict', 'gone.onnx {file}', 'error: there is no model '),
     ('predict', '{file} gone.jpg', 'error: there is no image '),
+    ('precompute_teacher', 'gone.py', MISSING_CONFIG),
     ('prepare_voc', '--check gone', 'error: '),
     ('report', 'gone', 'error: there is no work dir '),
     ('run_table', 'gone.py', MISSING_CONFIG),

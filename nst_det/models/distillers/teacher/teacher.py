@@ -1,5 +1,6 @@
 """The teacher: a frozen detector or backbone, run only to the last layer that a transfer reads."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -149,11 +150,16 @@ class Teacher:
         if cache is not None:
             stored = None if cache_precision is None else PRECISIONS[cache_precision]
             self.cache = FeatureCache(cache, cache_gib, stored)
-        self.identity = dict(
-            config=str(model), fuse=fuse, channels_last=channels_last, torch=torch.__version__
-        )
+        self.identity: dict[str, object] = {}
         if self.cache:
-            self.identity['weights'] = weights_key(self.detector)
+            self.identity = dict(
+                # In one spelling, whether the config was read from a file or built in Python.
+                config=json.dumps(model, sort_keys=True, default=str),
+                fuse=fuse,
+                channels_last=channels_last,
+                torch=torch.__version__,
+                weights=weights_key(self.detector),
+            )
 
     @torch.no_grad()
     def __call__(
