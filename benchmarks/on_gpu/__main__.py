@@ -16,6 +16,7 @@ from benchmarks.on_gpu.photographs import photographs
 from benchmarks.on_gpu.report import Report, Setup, Stage
 from benchmarks.on_gpu.steps import (
     against_mmrazor,
+    cached_views,
     compiled_teacher,
     steps_cost,
     teacher_options,
@@ -37,6 +38,7 @@ STAGES: dict[str, Stage] = {
     'steps_cost': steps_cost,
     'losses_cost': losses_cost,
     'teacher_options': teacher_options,
+    'cached_views': cached_views,
     'one_process_ddp': one_process_ddp,
     'fsdp_is_refused': fsdp_is_refused,
     'resuming': resuming,

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from mmdet.registry import MODELS
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+import benchmarks.cached_views
 from benchmarks.against_mmrazor import PLAIN, measure, open_mmrazor, stepper
 from benchmarks.on_gpu.detectors import (
     DISTILLERS,
@@ -145,6 +147,20 @@ def teacher_options(setup: Setup) -> Iterator[dict]:
                 limit = 0.05 if 'float16' in name else 5e-3  # convolutions round to TF32
                 row['ok'] = row['difference'] < limit
             yield row
+
+
+def cached_views(setup: Setup) -> Iterator[dict]:
+    """Time the step of VOC2007 at 320 pixels with flips, all views in the teacher's cache."""
+    if find_spec('timm') is None:
+        yield dict(what='cached views', skipped='its teacher is a network of timm')
+        return
+    for row in benchmarks.cached_views.measure(setup.turns, setup.device, time.perf_counter):
+        yield dict(
+            what=row['way'],
+            ms=1e3 * row['seconds'],
+            over_plain=row['over_plain'],
+            KiB_a_view=row['bytes_per_view'] / 2**10,
+        )
 
 
 def compiled_teacher(setup: Setup) -> Iterator[dict]:
