@@ -645,8 +645,9 @@ SLOW = {
     'your VOC data',
 }
 
-# How blocks begin that are no commands: what is printed, formulas, trees.
+# How blocks begin that are no commands of ours: what is printed, formulas, trees.
 PRINTED = (
+    'apt-get update &&',  # it needs root
     'VOC mAP (11 points, %) on the test images',
     "MMD² = 1/C_T² Σ k(t_i, t_i')",
     'Student: as training starts.',
