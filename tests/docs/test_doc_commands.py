@@ -467,6 +467,13 @@ SCENES = {
         ),
     ],
     'a table': [
+        Step(
+            f'{PYTHON}/run_table.py configs/tables/kd_weight_shapes.py --teacher '
+            'configs/faster_rcnn/faster-rcnn_efficientnet-lite0_3e_shapes.py --seeds 0 1 2 '
+            '--work-dir work_dirs/kd_weight',
+            put={'kd_weight_shapes.py': 'kd_weight_shapes.py --rows baseline kd_1', '0 1 2': '0'},
+            makes='work_dirs/kd_weight/table.md',
+        ),
         Step('make table-demo', makes='work_dirs/table_demo/table.md'),
         Step('make losses-demo', makes='work_dirs/losses_demo/table.png'),
         Step(
