@@ -72,8 +72,10 @@ def test_several_processes_share_the_pictures(tool, write, cached_config, monkey
     monkeypatch.undo()
 
 
-def test_a_training_with_views_computes_each_picture_once(cached_config):
-    runner = Runner.from_cfg(cached_config(**{'train_cfg.max_epochs': 4}))
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_training_with_views_computes_each_picture_once(cached_config, workers):
+    changes = {'train_cfg.max_epochs': 4, 'train_dataloader.num_workers': workers}
+    runner = Runner.from_cfg(cached_config(**changes))
     runner.train()
     assert shares(runner) == [0.0] * 4 + [1.0] * 4
 
