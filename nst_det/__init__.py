@@ -41,6 +41,9 @@ def register() -> None:
         compat.apply()
 
         from nst_det import datasets, engine, evaluation, models  # noqa: F401  they register parts
+        from nst_det.compat import mmpretrain_scope
+
+        mmpretrain_scope.apply()
 
 
 @contextmanager

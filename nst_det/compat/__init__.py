@@ -21,14 +21,16 @@ def apply() -> None:
         installed_packages,
         late_sklearn,
         mmcv_ops,
+        mmpretrain_models,
         shipped_configs,
         weights_only,
         worker_signals,
     )
 
     mmcv_ops.apply()
+    mmpretrain_models.apply()
     late_sklearn.apply()
-    # These import mmdet, which needs the two shims before.
+    # These import mmdet, which needs the three shims before.
     from . import coco_classes, mmdet_apis, ssd_head
 
     mmdet_apis.apply()

@@ -1,4 +1,4 @@
-"""The distiller: a detector, the student, that is trained to imitate a teacher as well."""
+"""The distiller: a detector or classifier, the student, trained to imitate a teacher as well."""
 
 import copy
 import logging
@@ -21,6 +21,7 @@ from nst_det.models.distillers.auto_weights import AutoWeights
 from nst_det.models.distillers.check_finite import check_finite, describe_inputs
 from nst_det.models.distillers.gradient_ratio import gradient_ratios
 from nst_det.models.distillers.student_view import StudentView
+from nst_det.models.distillers.taps.classifier import filling_samples, is_classifier
 from nst_det.models.distillers.taps.recorder import count_channels
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 from nst_det.models.distillers.teacher.options import named_teachers
@@ -45,7 +46,7 @@ class NSTDistiller(StudentView):
     Predicting needs no file of the teacher.
 
     Args:
-        student (dict): The config of any mmdet detector.
+        student (dict): The config of any mmdet detector, or of an image classifier of mmpretrain.
         teacher (dict or list[dict]): ``config`` (a path, ``'mmdet::…'`` or a model dict) and
             ``checkpoint`` (a path or URL, or ``'random'`` for an untrained teacher); or
             ``backbone`` for a teacher that is no detector. :class:`Teacher` has the other options.
@@ -56,7 +57,8 @@ class NSTDistiller(StudentView):
             ``dict(margin=…)`` in pixels) leaves out all but the objects. A transfer with weight 0
             is left out. Without any other transfer, the training is exactly that of the plain
             student.
-        ignore_padding (bool): Leave the padding of a batch out of the patterns. Defaults to True.
+        ignore_padding (bool): Leave the padding of a batch out of the patterns; the batches of a
+            classifier have none. Defaults to True.
         data_preprocessor (dict, optional): The data preprocessor of the student, if its config has
             none. Defaults to None.
         monitor_interval (int): The number of iterations between two values of ``grad_ratio_…`` in
@@ -166,7 +168,8 @@ class NSTDistiller(StudentView):
             student_losses = self.student.loss(batch_inputs, batch_data_samples)
         # Each transfer reads its own views, which tell its gradient from that of the others.
         views = [[tensor.view_as(tensor) for tensor in output.tensors] for output in outputs]
-        batch = Batch.of(batch_inputs, batch_data_samples, self.ignore_padding)
+        ignore_padding = self.ignore_padding and not is_classifier(self.student)
+        batch = Batch.of(batch_inputs, batch_data_samples, ignore_padding)
         losses = {**student_losses, **self._inactive_losses(batch_inputs)}
         for transfer, output, tensors in zip(active, outputs, views):
             _check_reached(transfer, output)
@@ -205,6 +208,8 @@ class NSTDistiller(StudentView):
     ) -> TeacherOutput:
         """Run one teacher on a batch, for those of the active transfers that name it."""
         readers = [transfer for transfer in active if transfer.teacher == name]
+        if is_classifier(self.student):
+            batch_data_samples = filling_samples(batch_data_samples, batch_inputs.shape[2:])
         return self.open_teacher(name)(
             batch_inputs,
             batch_data_samples,
@@ -289,8 +294,13 @@ class NSTDistiller(StudentView):
         return self.student.extract_feat(batch_inputs)
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
-        """Add up the losses as the student does, and leave inactive transfers out of the log."""
-        loss, log_vars = self.student.parse_losses(losses)
+        """Add up the losses as the student does, and leave inactive transfers out of the log.
+
+        A classifier calls its only loss ``loss``, which mmengine would log in place of the sum; here
+        it is logged as ``loss_cls``.
+        """
+        named = {'loss_cls' if name == 'loss' else name: value for name, value in losses.items()}
+        loss, log_vars = self.student.parse_losses(named)
         for transfer in self.transfers:
             if not transfer.active:
                 log_vars.pop(transfer.name, None)

@@ -1,4 +1,4 @@
-"""The class logits of a detector's head: its class scores before softmax or sigmoid."""
+"""The class logits of a head: its class scores before softmax or sigmoid."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from mmdet.models.dense_heads import DETRHead
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
+from nst_det.models.distillers.taps.classifier import ImageLogits, is_classifier
 from nst_det.models.distillers.taps.recorder import Note, Recorder
 
 
@@ -19,7 +20,7 @@ class RoILogits:
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
     Attributes:
-        dense (bool): False: the logits belong to regions, not to all positions.
+        classified (str): What is classified: ``'region'``.
         sigmoid (bool): Whether the loss takes a sigmoid per class, instead of a softmax.
         stages (int): Number of stages: 1, or more in a cascade.
 
@@ -27,7 +28,7 @@ class RoILogits:
         UserError: If the RoI head does not classify in a supported way.
     """
 
-    dense = False
+    classified = 'region'
 
     def __init__(self, detector: nn.Module, role: str) -> None:
         self.detector = detector
@@ -111,7 +112,7 @@ class DenseLogits:
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
     Attributes:
-        dense (bool): True: there are logits at every position.
+        classified (str): What is classified: ``'position'``, every one.
         sigmoid (bool): Whether the loss takes a sigmoid per class, instead of a softmax.
         channels (int): K, the number of logits per anchor.
 
@@ -119,7 +120,7 @@ class DenseLogits:
         UserError: If the head has no such logits.
     """
 
-    dense = True
+    classified = 'position'
 
     def __init__(self, detector: nn.Module, role: str) -> None:
         self.detector = detector
@@ -194,14 +195,14 @@ class QueryLogits:
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
     Attributes:
-        dense (bool): False: the logits belong to queries, not to all positions.
+        classified (str): What is classified: ``'query'``.
         sigmoid (bool): Whether the loss takes a sigmoid per class, instead of a softmax.
 
     Raises:
         UserError: If the detector has no such queries.
     """
 
-    dense = False
+    classified = 'query'
 
     def __init__(self, detector: nn.Module, role: str) -> None:
         self.detector = detector
@@ -264,6 +265,9 @@ class QueryLogits:
         return list(head_inputs)
 
 
+Logits = RoILogits | DenseLogits | QueryLogits | ImageLogits
+
+
 def has_queries(detector: nn.Module) -> bool:
     """Whether a detector is of the DETR family.
 
@@ -273,16 +277,18 @@ def has_queries(detector: nn.Module) -> bool:
     return isinstance(getattr(detector, 'bbox_head', None), DETRHead)
 
 
-def find_logits(detector: nn.Module, role: str) -> RoILogits | DenseLogits | QueryLogits:
-    """Find the class logits of a detector.
+def find_logits(detector: nn.Module, role: str) -> Logits:
+    """Find the class logits of a detector, or of a classifier.
 
     Args:
-        detector (nn.Module): The detector.
+        detector (nn.Module): The detector or classifier.
         role (str): ``'student'`` or ``'teacher'``, for the errors.
 
     Raises:
         UserError: If the detector has none, or in an unknown form.
     """
+    if is_classifier(detector):
+        return ImageLogits(detector, role)
     if has_queries(detector):
         return QueryLogits(detector, role)
     kind = RoILogits if getattr(detector, 'roi_head', None) is not None else DenseLogits

@@ -42,7 +42,7 @@ class BareBackbone(BaseDetector):
                     'teacher.data_preprocessor',
                 )
             data_preprocessor = dict(
-                type='DetDataPreprocessor',
+                type='mmdet.DetDataPreprocessor',
                 pad_size_divisor=max(network.strides),
                 **network.preprocess,
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Size, Tensor
 
-from nst_det.models.distillers.taps.logits import DenseLogits, QueryLogits, RoILogits
+from nst_det.models.distillers.taps.logits import Logits
 from nst_det.models.distillers.taps.tap import Tap
 
 
@@ -21,7 +21,7 @@ class TeacherOutput:
             more than the student does.
         head_inputs (Sequence[Tensor], optional): The feature maps that the teacher's heads take,
             recorded only if a transfer needs them. Defaults to None.
-        logits (RoILogits, DenseLogits or QueryLogits, optional): Computes the teacher's logits from
+        logits (Logits, optional): Computes the teacher's logits from
             ``head_inputs``. Defaults to None.
         precision_context (Callable): Gives the ``with`` block in which the logits are computed.
             Defaults to a block that changes nothing.
@@ -33,7 +33,7 @@ class TeacherOutput:
     feature_maps: Mapping[Tap, Tensor]
     batch_input_shape: Size
     head_inputs: Sequence[Tensor] | None = None
-    logits: RoILogits | DenseLogits | QueryLogits | None = None
+    logits: Logits | None = None
     precision_context: Callable[[], AbstractContextManager] = nullcontext
     cached_share: float | None = None
     scale: float = 1.0
@@ -49,7 +49,7 @@ class TeacherOutput:
 
         Returns:
             list[Tensor]: Per stage `(R, K)`, or per feature map level `(N, A·K, H, W)`; of queries
-            the logits `(N, Q, K)` and the boxes `(N, Q, 4)`.
+            the logits `(N, Q, K)` and the boxes `(N, Q, 4)`; of a classifier `(N, K)`.
         """
         rois = tuple([self._scaled(of_stage) for of_stage in stages] for stages in rois)
         with self.precision_context():

@@ -9,20 +9,22 @@ from torch import Tensor, nn
 
 from nst_det.errors import UserError
 from nst_det.models.distillers.taps.geometry import image_mask
-from nst_det.models.distillers.taps.logits import find_logits, has_queries
+from nst_det.models.distillers.taps.logits import Logits, find_logits, has_queries
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
 from nst_det.models.distillers.transfers.dense_levels import cut_level, level_rows
 from nst_det.models.losses import TransferLoss, object_chance
 
 LOGITS = 'logits'
+KINDS = dict(region='a two-stage detector', position='a one-stage detector', image='a classifier')
 
 
 class LogitTransfer(Transfer):
     """A transfer that makes the student classify as the teacher does.
 
     In two-stage detectors the RoI head of the teacher classifies the regions that the student
-    sampled. In one-stage detectors the dense heads of both classify the same positions.
+    sampled. In one-stage detectors the dense heads of both classify the same positions. Classifiers
+    classify the same images.
 
     Args:
         loss (TransferLoss): A loss that compares logits: takes those of student and teacher, gives
@@ -32,6 +34,7 @@ class LogitTransfer(Transfer):
 
     def __init__(self, loss: TransferLoss, name: str) -> None:
         super().__init__(loss, name, LOGITS)
+        self.of_student: Logits | None = None
 
     def check_student(self, detector: nn.Module) -> None:
         self._check(detector, 'student')
@@ -53,7 +56,8 @@ class LogitTransfer(Transfer):
 
     @contextmanager
     def record(self, student: nn.Module) -> Iterator[StudentOutput]:
-        with find_logits(student, 'student').record() as (logits, rois):
+        self.of_student = find_logits(student, 'student')
+        with self.of_student.record() as (logits, rois):
             yield StudentOutput(logits, rois)
 
     def compare(
@@ -63,25 +67,29 @@ class LogitTransfer(Transfer):
         batch: Batch,
         teacher_output: TeacherOutput,
     ) -> Tensor:
-        dense = student_output.rois is None
-        if dense != teacher_output.logits.dense:
-            student, teacher = ('one', 'two') if dense else ('two', 'one')
+        assert self.of_student is not None  # record() found them
+        classified = self.of_student.classified
+        if classified != teacher_output.logits.classified:
             raise UserError(
-                f'KDLoss cannot compare a {student}-stage student and a {teacher}-stage teacher: '
-                'both need a RoI head, or neither'
+                f'KDLoss cannot compare {KINDS[classified]} as student and '
+                f'{KINDS[teacher_output.logits.classified]} as teacher: both need a RoI head, '
+                'neither, or both classify images'
             )
-        if dense:
+        if classified == 'position':
             return self._compare_positions(student_tensors, batch, teacher_output)
-        return self._compare_regions(student_tensors, student_output.rois, teacher_output)
+        # A classifier is compared as a detector whose one region is the image.
+        regions = [] if student_output.rois is None else [student_output.rois]
+        return self._compare_rows(student_tensors, regions, teacher_output)
 
-    def _compare_regions(
+    def _compare_rows(
         self,
         student_logits: Sequence[Tensor],
-        rois: Sequence[Tensor],
+        regions: Sequence[Sequence[Tensor]],
         teacher_output: TeacherOutput,
     ) -> Tensor:
-        """Average the loss of the regions over the stages."""
-        teacher_logits = teacher_output.compute_logits(rois)
+        """Average the loss of the regions, or of the images, over the stages."""
+        classified = teacher_output.logits.classified
+        teacher_logits = teacher_output.compute_logits(*regions)
         if len(teacher_logits) != len(student_logits):
             raise UserError(
                 f'KDLoss: the student classifies in {len(student_logits)} stages, the teacher in '
@@ -89,7 +97,7 @@ class LogitTransfer(Transfer):
             )
         losses = []
         for student, teacher in zip(student_logits, teacher_logits):
-            _check_classes(student.shape[1], teacher.shape[1])
+            _check_classes(student.shape[1], teacher.shape[1], classified)
             losses.append(self.loss(student, teacher, teacher_output.logits.sigmoid))
         return torch.stack(losses).mean()
 
@@ -101,7 +109,7 @@ class LogitTransfer(Transfer):
         classes = teacher_output.logits.channels  # type: ignore[union-attr]  # DenseLogits
         rows = []
         for student, teacher in zip(student_logits, teacher_output.compute_logits(), strict=True):
-            _check_classes(student.shape[1], teacher.shape[1])
+            _check_classes(student.shape[1], teacher.shape[1], 'position')
             teacher = cut_level(teacher, teacher_output, student, batch, 'KDLoss')
             mask = image_mask(batch.image_sizes, batch.batch_input_shape, student)
             rows.append([level_rows(logits, classes, mask) for logits in (student, teacher)])
@@ -127,9 +135,10 @@ def expected_objects(logits: Tensor, sigmoid: bool) -> Tensor:
     return objects.clamp(min=1) / get_world_size()
 
 
-def _check_classes(student: int, teacher: int) -> None:
+def _check_classes(student: int, teacher: int, classified: str) -> None:
     if student != teacher:
+        anchors = ' and as many anchors per position' if classified == 'position' else ''
         raise UserError(
-            f'KDLoss: the student gives {student} logits per region, the teacher {teacher}: '
-            'both need the same classes (and, in dense heads, as many anchors per position)'
+            f'KDLoss: the student gives {student} logits per {classified}, the teacher {teacher}: '
+            f'both need the same classes{anchors}; NSTLoss does not'
         )
