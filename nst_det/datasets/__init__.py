@@ -1,5 +1,6 @@
-"""Data sets: VOC devkits and their images, and a small devkit of drawn shapes."""
+"""Data sets: VOC devkits and their images, drawn shapes, and handwritten digits."""
 
+from .digits import DigitsDataset
 from .fixed_views import FixedViews
 from .shape_pictures import SHAPE_CLASSES
 from .shapes_devkit import make_shapes_devkit
@@ -10,6 +11,7 @@ from .voc_download import prepare_devkit
 
 __all__ = [
     'SHAPE_CLASSES',
+    'DigitsDataset',
     'FixedViews',
     'LoadVerifiedImage',
     'VOCDevkitDataset',

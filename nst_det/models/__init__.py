@@ -1,4 +1,4 @@
-from .backbones import InceptionBN, TIMMBackbone
+from .backbones import InceptionBN, PreActivationResNet, SmallInceptionBN, TIMMBackbone
 from .distillers import NSTDistiller
 from .losses import (
     ATLoss,
@@ -46,7 +46,9 @@ __all__ = [
     'NSTLoss',
     'PKDLoss',
     'PolynomialKernel',
+    'PreActivationResNet',
     'RKDLoss',
     'SPLoss',
+    'SmallInceptionBN',
     'TIMMBackbone',
 ]

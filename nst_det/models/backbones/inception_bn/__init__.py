@@ -1,3 +1,4 @@
 from .backbone import InceptionBN
+from .small_images import SmallInceptionBN
 
-__all__ = ['InceptionBN']
+__all__ = ['InceptionBN', 'SmallInceptionBN']
