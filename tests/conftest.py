@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import quick_runner  # noqa: F401  it makes Runners start quickly
 import torch
-from locations import DEMO, SHARED
+from locations import CONFIGS, DEMO, SHARED
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MessageHub
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 from warm_python import WarmPython
 
 import nst_det  # noqa: F401  registers what it adds to mmdet, and supplies mmcv's ops
@@ -114,6 +114,48 @@ def tiny_distillers(tiny_configs) -> Callable[..., Config]:
         cfg = tiny_configs(folder, 'nst_student')
         cfg.model.teacher = dict(config=teacher.model, checkpoint=str(checkpoint))
         cfg.model.transfers[0].loss.loss_weight = 50.0
+        cfg.merge_from_dict(changes)
+        return cfg
+
+    return load
+
+
+@pytest.fixture(scope='session')
+def tiny_classifiers() -> Callable[..., Config]:
+    """The digits' student, shrunk: ``tiny_classifiers(folder, distilled=False, **changes)``.
+
+    Distilled, it has a (random) teacher with its checkpoint in the folder.
+    """
+    pytest.importorskip('mmpretrain', reason='no mmpretrain, whose classifiers are distilled')
+    read = cache(Config.fromfile)
+
+    def load(folder: Path, distilled: bool = False, **changes) -> Config:
+        cfg = deepcopy(read(CONFIGS / 'classification/small-inception-bn-w0.125_5e_digits.py'))
+        for split in ('train', 'val', 'test'):
+            loader = cfg[f'{split}_dataloader']
+            loader.batch_size = 4
+            loader.dataset.update(size=16, indices=8 if split == 'train' else 4)
+        cfg.train_dataloader.dataset.pipeline[0].crop_size = 16
+        cfg.train_cfg.max_epochs = cfg.train_cfg.val_interval = 2
+        cfg.default_hooks.checkpoint.update(interval=1, max_keep_ckpts=-1)
+        cfg.default_hooks.logger.interval = 1
+        cfg.log_level = 'ERROR'
+        cfg.work_dir = str(folder / 'work_dir')
+        if distilled:
+            teacher = deepcopy(cfg.model)
+            teacher.backbone.width = 0.25
+            teacher.head.in_channels = 88
+            checkpoint = folder / 'teacher.pth'
+            with torch.random.fork_rng(), DefaultScope.overwrite_default_scope('mmpretrain'):
+                torch.manual_seed(7)
+                torch.save(dict(state_dict=MODELS.build(teacher).state_dict()), checkpoint)
+            layer = 'backbone.inception_4b'
+            cfg.model = dict(
+                type='NSTDistiller',
+                student=cfg.model,
+                teacher=dict(config=teacher, checkpoint=str(checkpoint)),
+                transfers=[dict(layer=layer, loss=dict(type='NSTLoss', loss_weight=50.0))],
+            )
         cfg.merge_from_dict(changes)
         return cfg
 

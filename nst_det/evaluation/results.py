@@ -287,6 +287,8 @@ def _describe(key: str, values: Mapping[str, float], iou_thrs: str | None) -> Me
         return Metric(key, text, objects=OBJECTS.get(match[1], ''))
     if match := re.fullmatch(r'recall@(\d+)@([\d.]+)', name):
         return Metric(key, f'recall of {match[1]} proposals', f'{float(match[2]):.2f}')
+    if match := re.fullmatch(r'top(\d+)_error', name):  # ClassificationError, a fraction
+        return Metric(key, f'top-{match[1]} error', higher_is_better=False)
     known = name in ('mMR', 'JI')  # of Crowd Human, fractions both
     return Metric(key, name, percent=known, higher_is_better=LOWER_IS_BETTER.search(name) is None)
 

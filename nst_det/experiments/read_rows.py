@@ -61,7 +61,7 @@ def prepare_row(name: str, cfg: Config, changes: Sequence[str] = ()) -> None:
     Raises:
         UserError: If a change does not fit, or there is no detector that can be built.
     """
-    init_default_scope('mmdet')
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     change(cfg, changes)
     if not isinstance(cfg.get('model'), dict) or 'type' not in cfg.model:
         raise UserError(f'{name} has no model with a type: give the config of a detector')

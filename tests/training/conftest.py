@@ -40,6 +40,15 @@ def distilled_run(tiny_distillers, tmp_path_factory) -> Config:
     return _trained(tiny_distillers(tmp_path_factory.mktemp('distilled')))
 
 
+@pytest.fixture(scope='session')
+def classifier_runs(tiny_classifiers, tmp_path_factory) -> dict[str, Config]:
+    """The same of classifiers: the configs of a ``plain`` and of a ``distilled`` training."""
+    return {
+        name: _trained(tiny_classifiers(tmp_path_factory.mktemp(name), name == 'distilled'))
+        for name in ('plain', 'distilled')
+    }
+
+
 def _trained(cfg: Config) -> Config:
     Runner.from_cfg(cfg).train()
     return cfg

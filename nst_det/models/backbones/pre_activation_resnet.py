@@ -136,7 +136,9 @@ class PreActivationResNet(BaseModule):
         check_integer('PreActivationResNet.base_channels', base_channels, minimum=1)
         check_flag('PreActivationResNet.with_cp', with_cp)
         if not out_indices or not all(index in range(len(STRIDES)) for index in out_indices):
-            raise wrong_value('PreActivationResNet.out_indices', out_indices, 'stages out of 0 to 2')
+            raise wrong_value(
+                'PreActivationResNet.out_indices', out_indices, 'stages out of 0 to 2'
+            )
         super().__init__(
             init_cfg
             or [
