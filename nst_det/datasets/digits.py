@@ -51,7 +51,7 @@ class DigitsDataset(BaseDataset):
         except ImportError as error:
             raise UserError(
                 'DigitsDataset needs scikit-learn, which holds the images: pip install '
-                "'nst_det[report]'"
+                "'nst_det[classification]'"
             ) from error
         digits = load_digits()
         images = np.round(digits.images * (255 / FULL_SCALE)).astype(np.uint8)

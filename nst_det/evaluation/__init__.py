@@ -1,4 +1,4 @@
-"""Evaluation: AP by VOC and by COCO, the error of classifiers, paired tests of gains, and the reader of results."""
+"""Evaluation: AP by VOC and COCO, the error of classifiers, tests of gains, reading results."""
 
 from .functional.coco_ap import CocoAP, coco_ap
 from .functional.mean_ap import eval_voc_map

@@ -31,7 +31,7 @@ def summarize(run: Run) -> dict[str, str]:
     summary = {
         'Role': run.role,
         'Detector': f'{detector.get("type")}, {backbone.get("type")}{width}',
-        'Parameters': _parameters(detector),
+        'Parameters': _parameters(detector, run.cfg.get('default_scope') or 'mmdet'),
         'Trained on': f'{data.get("data_root") or ""}{data.get("ann_file") or ""}',
         'Epochs or iterations': _length(run.cfg.get('train_cfg') or {}),
         'Images per step': str(run.batch_size or '–'),
@@ -94,9 +94,9 @@ def commands(runs: Sequence[Run]) -> list[str]:
     return [*lines, f'python tools/report.py {" ".join(folders)} -o report.html']
 
 
-def _parameters(detector: dict) -> str:
+def _parameters(detector: dict, scope: str) -> str:
     """The number of parameters of a detector, which is built for that without its weights."""
-    init_default_scope('mmdet')
+    init_default_scope(scope)
     try:
         count = sum(parameter.numel() for parameter in MODELS.build(detector).parameters())
     except Exception:  # the config may name classes that do not exist any more

@@ -296,8 +296,8 @@ class NSTDistiller(StudentView):
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
         """Add up the losses as the student does, and leave inactive transfers out of the log.
 
-        A classifier calls its only loss ``loss``, which mmengine would log in place of the sum; here
-        it is logged as ``loss_cls``.
+        A classifier calls its only loss ``loss``, which mmengine would log in place of the sum. So
+        here it is logged as ``loss_cls``.
         """
         named = {'loss_cls' if name == 'loss' else name: value for name, value in losses.items()}
         loss, log_vars = self.student.parse_losses(named)

@@ -22,7 +22,8 @@ from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 TABLES = ['table4_shapes', 'table4_voc07', 'table4_voc07-320']
 LOSSES = ['losses_shapes', 'losses_voc07-320']  # see test_losses_tables.py
 KD_WEIGHT = 'kd_weight_shapes'
-ALL_TABLES = [*TABLES, *LOSSES, KD_WEIGHT]
+DIGITS = 'table_digits'  # see test_digits_table.py
+ALL_TABLES = [*TABLES, *LOSSES, KD_WEIGHT, DIGITS]
 METHODS = {
     'baseline': [],
     'kd': ['KDLoss'],
@@ -68,22 +69,26 @@ def test_the_tables_and_the_configs_beside_them_are_all_that_is_shipped():
     files = {path.relative_to(CONFIGS) for path in CONFIGS.rglob('*.py')}
     tables = {Path(f'tables/{table}.py') for table in ALL_TABLES}
     named = {Path(name) for name in NAMES} | tables
-    assert {file for file in files if file.parts[0] not in ('_base_', 'from_mmrazor')} == named
+    elsewhere = ('_base_', 'from_mmrazor', 'classification')
+    assert {file for file in files if file.parts[0] not in elsewhere} == named
 
 
 def test_the_readme_lists_every_config():
     text = (CONFIGS / 'README.md').read_text()
     listed = set(
         re.findall(
-            r'`((?:faster_rcnn|gfl|nst|tables|from_mmrazor)/\S+\.py|faster_rcnn_nst_voc\.py)`', text
+            r'`((?:faster_rcnn|gfl|nst|tables|from_mmrazor|classification)/\S+\.py'
+            r'|faster_rcnn_nst_voc\.py)`',
+            text,
         )
     )
-    rewritten = {f'from_mmrazor/{file.name}' for file in CONFIGS.glob('from_mmrazor/*.py')}
-    assert listed == {
-        *NAMES,
-        *rewritten,
-        *(f'tables/{table}.py' for table in ALL_TABLES),
+    elsewhere = {
+        f'{folder}/{file.name}'
+        for folder in ('from_mmrazor', 'classification')
+        for file in CONFIGS.glob(f'{folder}/*.py')
     }
+    tables = {f'tables/{table}.py' for table in ALL_TABLES}
+    assert listed == {*NAMES, *elsewhere, *tables}
 
 
 def test_the_rows_of_kds_weight_have_the_ratio_of_their_name():

@@ -21,8 +21,9 @@ def test_the_feature_maps_have_the_channels_and_strides_of_mxnets_layout():
 def test_the_number_of_parameters_is_that_of_the_layout():
     convolutions = [3 * 9 * 96]
     widths, channels = [96], 96
-    for conv1x1, conv3x3 in [(32, 32), (32, 48), (0, 80), (112, 48), (96, 64)] + [
-        *[(80, 80), (48, 96), (0, 96), (176, 160), (176, 160)]
+    for conv1x1, conv3x3 in [
+        *[(32, 32), (32, 48), (0, 80), (112, 48), (96, 64), (80, 80), (48, 96), (0, 96)],
+        *[(176, 160), (176, 160)],
     ]:
         convolutions.append(channels * (conv1x1 + 9 * conv3x3))
         widths.append(conv1x1 + conv3x3)
