@@ -496,6 +496,17 @@ SCENES = {
             says='λ for 20',
         ),
     ],
+    'classifiers': [
+        Step(
+            f'{PYTHON}/run_table.py configs/tables/table_digits.py --teacher '
+            'configs/classification/pre-activation-r29_15e_digits.py --seeds 0 1 2 3 4 '
+            '--work-dir work_dirs/digits',
+            put={'table_digits.py': 'table_digits.py --rows baseline nst_poly', ' 1 2 3 4': ''},
+            more='--cfg-options train_cfg.max_epochs=1 train_dataloader.dataset.indices=32 '
+            'test_dataloader.dataset.indices=20',
+            makes='work_dirs/digits/table.md',
+        ),
+    ],
     'your own detector': [
         Step(
             f'{PYTHON}/add_nst.py my_detector.py --teacher my_teacher.py '
@@ -550,7 +561,7 @@ SCENES = {
                 more='--no-build-isolation --dry-run',
                 says='Would install',
             )
-            for extra in ('onnx', 'onnx,openvino', 'runtime', 'ray', 'slurm')
+            for extra in ('onnx', 'onnx,openvino', 'runtime', 'ray', 'slurm', 'classification')
         ),
         Step(
             "pip install 'nst_det[lite]'",

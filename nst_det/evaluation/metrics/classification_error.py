@@ -7,7 +7,6 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from nst_det.config.validators import check_integer
 from nst_det.errors import UserError
 
 
@@ -27,7 +26,12 @@ class ClassificationError(BaseMetric):
     """
 
     def __init__(self, topk: Sequence[int] = (1,), **kwargs: Any) -> None:
-        self.topk = tuple(check_integer('ClassificationError.topk', k, minimum=1) for k in topk)
+        self.topk = tuple(topk)
+        if not self.topk or not all(type(k) is int and k > 0 for k in self.topk):
+            raise UserError(
+                f'ClassificationError.topk is {topk!r}, expected positive integers such as (1, 5)',
+                'ClassificationError.topk',
+            )
         super().__init__(**kwargs)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -36,3 +36,9 @@ def test_results_show_it_in_percent_and_know_that_lower_is_better():
     assert results.main.title == 'top-1 error'
     assert not results.main.higher_is_better
     assert results.text == 'top-1 error 4.4'
+
+
+@pytest.mark.parametrize('topk', [(), (0,), (1.5,)])
+def test_ranks_that_are_no_positive_integers_are_refused(topk):
+    with pytest.raises(UserError, match='ClassificationError.topk is'):
+        ClassificationError(topk=topk)
