@@ -32,12 +32,13 @@ shared registries                                         ``…have_the_names_of
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from mmdet.models.detectors.base import BaseDetector
-from torch import nn
+from torch import Tensor, nn
 
 from nst_det.models.distillers.trained_losses import NAME, TrainedLosses
 
-MOVES = ('to', 'cuda', 'cpu', 'half', 'float', 'double', 'bfloat16', 'type')
+MOVES = ('cuda', 'cpu', 'half', 'float', 'double', 'bfloat16', 'type')
 REGISTRIES = ('_modules', '_parameters', '_buffers', '_non_persistent_buffers_set')
 
 
@@ -97,6 +98,15 @@ class StudentView(BaseDetector):
             self.student.__dict__[noted] = self.__dict__[noted]
         self.student.init_weights()
         self.student.__dict__.pop(noted, None)
+
+    def to(self, *args: Any, **kwargs: Any) -> 'StudentView':
+        """Move by the student's own method, which may take no more than a device; cast the rest."""
+        device = args[0] if args else kwargs.get('device', kwargs.get('tensor'))
+        if isinstance(device, Tensor):
+            device = device.device
+        if device is not None and not isinstance(device, torch.dtype):
+            self.student.to(device)
+        return super().to(*args, **kwargs)
 
     def _apply(self, fn: Callable, recurse: bool = True) -> 'StudentView':
         self.student._apply(fn, recurse)

@@ -161,6 +161,26 @@ def test_a_cast_reaches_a_teacher_that_the_student_hides(around_ld, kind):
     assert {hidden(around_ld).dtype, next(around_ld.parameters()).dtype} == {wanted}
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'options', 'wanted'),
+    [
+        ((torch.float16,), {}, torch.float16),
+        (('cpu', torch.float64), {}, torch.float64),
+        ((), dict(dtype=torch.bfloat16), torch.bfloat16),
+        ((torch.zeros(1, dtype=torch.float64),), {}, torch.float64),
+        (('cpu',), dict(non_blocking=True), torch.float32),
+    ],
+)
+def test_to_takes_more_than_the_device_that_the_student_takes(
+    around_ld, arguments, options, wanted
+):
+    around_ld.init_weights()
+    assert around_ld.to(*arguments, **options) is around_ld
+    taught_by = next(around_ld.teacher.detector.parameters())
+    found = (hidden(around_ld), next(around_ld.parameters()), taught_by)
+    assert {parameter.dtype for parameter in found} == {wanted}
+
+
 @pytest.mark.parametrize('name', ['to', 'cpu', 'float', 'half'])
 def test_a_move_reaches_what_the_students_class_overrides(dense_detector, monkeypatch, name):
     model = MODELS.build(distiller(dense_detector(), dense_detector()))
