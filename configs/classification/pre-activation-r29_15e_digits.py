@@ -1,5 +1,5 @@
 # The teacher of the digits' table: a pre-activation ResNet of 29 layers.
-_base_ = './small-inception-bn-w0.125_5e_digits.py'
+_base_ = './small-inception-bn-w0.125_10e_digits.py'
 
 model = dict(
     backbone=dict(_delete_=True, type='PreActivationResNet', depth=29),
