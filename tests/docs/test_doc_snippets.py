@@ -11,6 +11,7 @@ import torch
 from doc_blocks import PAGES, ROOT, Block, blocks
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from small_coco import make_own_coco
 
 from nst_det.apis.build import build_detector
@@ -43,6 +44,7 @@ CONFIGS = {
     ('docs/choosing.md', 'custom_hooks = '): PLAIN + '{}',
     ('docs/report.md', 'visualizer = '): PLAIN + '{}',
     ('docs/inception_bn_weights.md', 'init_cfg = '): PLAIN + '{}',
+    ('docs/classification.md', "_base_ = 'nst_det"): '{}',
     ('docs/backbones.md', "_base_ = 'mmdet::retinanet"): '{}',
     ('docs/backbones.md', "_base_ = 'student.py'"): '{}',
     ('docs/backbones.md', 'teacher=dict('): (
@@ -118,6 +120,7 @@ def test_a_snippet_is_a_config_that_can_be_built_or_runs(snippet, users_folder):
 
 def build(cfg: Config) -> None:
     """Build a config's detector and check its hooks."""
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     check_hooks(cfg.get('custom_hooks'))
     torch.manual_seed(0)
     detector = MODELS.build(cfg.model)
