@@ -5,6 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def tiny_classifiers() -> Callable[..., Config]:
     Distilled, it has a (random) teacher with its checkpoint in the folder.
     """
     pytest.importorskip('mmpretrain', reason='no mmpretrain, whose classifiers are distilled')
-    read = cache(Config.fromfile)
+    read, numbers = cache(Config.fromfile), count()
 
     def load(folder: Path, distilled: bool = False, **changes) -> Config:
         cfg = deepcopy(read(CONFIGS / 'classification/small-inception-bn-w0.125_10e_digits.py'))
@@ -141,6 +142,8 @@ def tiny_classifiers() -> Callable[..., Config]:
         cfg.default_hooks.logger.interval = 1
         cfg.log_level = 'ERROR'
         cfg.work_dir = str(folder / 'work_dir')
+        # Else it has the name, and so the scope, of a detector's training in the same second.
+        cfg.experiment_name = f'classifier_{next(numbers)}'
         if distilled:
             teacher = deepcopy(cfg.model)
             teacher.backbone.width = 0.25
