@@ -250,6 +250,12 @@ class Export:
                 'A detector that was hardly trained has many equal scores, and rounding changes '
                 'its detections'
             )
+        if not any(kind.expected for kind in found.kinds.values()):
+            print(
+                'The student detects nothing in these images, so no box was compared: give images '
+                'with objects by --verify',
+                flush=True,
+            )
         measured = self._measure(name, session, found.verdict)
         if measured.maps:
             check_maps(measured.maps, name)

@@ -122,6 +122,15 @@ def test_a_graph_that_differs_is_not_written_and_the_exit_status_is_2(tool, dist
     assert not Path('model.md').exists()
 
 
+def test_a_student_that_detects_nothing_is_said_to_be_compared_with_nothing(tool, distinct):
+    config, checkpoint = distinct
+    options = ['--onnx', 'a.onnx', '--repeats', 0]
+    threshold = ['--cfg-options', 'model.student.test_cfg.rcnn.score_thr=2']
+    status, out, err = tool('export_student', config, checkpoint, *options, *threshold)
+    assert status == 0, err
+    assert 'detects nothing in these images, so no box was compared' in out
+
+
 def test_an_image_or_a_devkit_can_be_given_to_verify_on(tool, distinct, shapes):
     image = min((shapes / 'VOC2007' / 'JPEGImages').glob('*.jpg'))
     options = ['--onnx', 'a.onnx', '--verify', image, '--repeats', 0]
