@@ -12,7 +12,7 @@ import pytest
 ray = pytest.importorskip('ray', reason="Ray is not installed: pip install 'nst_det[ray]'")
 pytest.importorskip('submitit', reason="submitit is not installed: pip install 'nst_det[slurm]'")
 
-EPOCHS = 3
+EPOCHS = 5
 
 
 @pytest.fixture
@@ -69,12 +69,15 @@ def test_ray_runs_a_trial_again_whose_worker_was_killed(tool, rows, two_workers)
     assert status == 0, err
     assert killed
     assert '[2/2]' in out
-    for name in ('baseline', 'nst'):
-        assert Path(f'table/{name}/seed0.json').exists()
-        log = Path(f'table/{name}/seed0.log').read_text()
-        for epoch in range(1, EPOCHS + 1):  # nothing was trained twice
-            assert log.count(f'Epoch(train) [{epoch}][2/2]') == 1, (name, epoch)
-    assert Path('table/baseline/seed0.log').read_text().count('train.py') == 2
+    logs = {name: Path(f'table/{name}/seed0.log').read_text() for name in ('baseline', 'nst')}
+    assert all(Path(f'table/{name}/seed0.json').exists() for name in logs)
+    # The first epoch, which had its checkpoint, was not trained again; of the others, at most the
+    # one that was cut off.
+    epochs = [logs['baseline'].count(f'Epoch(train) [{i}][2/2]') for i in range(1, EPOCHS + 1)]
+    assert epochs[0] == 1
+    assert sum(epochs) <= EPOCHS + 1 and min(epochs) == 1
+    assert logs['baseline'].count('train.py') == 2
+    assert logs['nst'].count('train.py') == 1
 
 
 def test_a_trial_that_fails_on_ray_is_one_line(tool, write, tiny_config, two_workers):
