@@ -36,7 +36,7 @@ def open_executor(
     """
     if name == 'local':
         for option, value in [('--jobs', jobs), ('--executor-options', options)]:
-            if value:
+            if value not in (None, {}):
                 raise UserError(f'{option} is for --executor ray or slurm: name one, or leave it')
         return ThisMachine(gpus)
     if gpus:

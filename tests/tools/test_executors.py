@@ -103,6 +103,7 @@ def test_a_job_of_submitit_trains_a_row(tool, rows):
     ('options', 'message'),
     [
         (['--jobs', 2], '--jobs is for --executor ray or slurm'),
+        (['--jobs', 0], '--jobs is for --executor ray or slurm'),
         (['--executor', 'ray', '--gpus', 0], '--gpus is for this machine'),
         (['--executor', 'ray', '--jobs', 0], '--jobs is 0, expected at least 1'),
         (['--executor', 'slurm'], 'finds no sbatch'),
