@@ -452,6 +452,16 @@ SCENES = {
             makes='work_dirs/photographs/table.md',
         ),
         Step(
+            'ROW=nst_poly .venv/bin/python tools/train.py configs/tables/table4_voc07-320.py '
+            '--work-dir work_dirs/choose --cfg-options model.transfers.0.loss.loss_weight=auto:5 '
+            'randomness.seed=100 train_cfg.max_epochs=4 train_cfg.val_interval=4 '
+            'param_scheduler.1.T_max=4 '
+            'train_dataloader.dataset.ann_file=VOC2007/ImageSets/Main/choose_train.txt '
+            'val_dataloader.dataset.ann_file=VOC2007/ImageSets/Main/choose_val.txt',
+            put={'choose_train': 'trainval', 'choose_val': 'test', '=4': '=1'},
+            makes='work_dirs/choose/epoch_1.pth',
+        ),
+        Step(
             f'{PYTHON}/run_table.py configs/faster_rcnn/'
             'faster-rcnn_efficientnet-lite0_320-4e_voc07.py configs/nst/'
             'nst_faster-rcnn_efficientnet-lite0_efficientnet-lite2_320-4e_voc07.py configs/nst/'
