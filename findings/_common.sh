@@ -23,6 +23,49 @@ sys.modules['mmcv._ext'] = ops = types.ModuleType('mmcv._ext')
 ops.__getattr__ = lambda name: None
 PYTHON
 
+# The training of a line through four numbers, for the findings about mmengine's Runner.
+cat > "$folder/tiny_training.py" <<'PYTHON'
+import os
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] = '1'  # to read the checkpoints of this program
+
+
+class Numbers(Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.tensor([float(index)])
+
+
+class Line(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Linear(1, 1)
+
+    def forward(self, x, mode):
+        return dict(loss=self.slope(x).square().mean()) if mode == 'loss' else [x]
+
+
+def runner(work_dir, name, **settings):
+    return Runner(
+        model=Line(),
+        work_dir=work_dir,
+        experiment_name=name,
+        log_level='ERROR',
+        train_dataloader=dict(
+            batch_size=1, dataset=Numbers(), sampler=dict(type='DefaultSampler', shuffle=False)
+        ),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+        **settings,
+    )
+PYTHON
+
 install() {
   local environment
   environment="${ENVIRONMENTS:-$folder}/$(printf '%s\n' "$@" | sort | cksum | tr ' ' _)"
