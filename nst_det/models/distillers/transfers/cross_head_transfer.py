@@ -13,7 +13,7 @@ from nst_det.models.distillers.taps.geometry import image_mask
 from nst_det.models.distillers.taps.recorder import Recorder
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.distillers.transfers.dense_levels import cut_level, level_rows
+from nst_det.models.distillers.transfers.dense_levels import check_levels, cut_level, level_rows
 from nst_det.models.distillers.transfers.logit_transfer import expected_objects
 from nst_det.models.losses import CrossKDLoss
 
@@ -92,11 +92,7 @@ class CrossHeadTransfer(Transfer):
         levels = len(student_tensors) // 2
         features = student_tensors[:levels], student_tensors[levels:]
         own_levels = teacher_output.run_head()
-        if levels != len(own_levels[0]):
-            raise UserError(
-                f"{loss}: the student's head has {levels} levels, the teacher's "
-                f'{len(own_levels[0])}: both need the same strides'
-            )
+        check_levels(levels, len(own_levels[0]), loss)
         with teacher_output.precision_context():
             cross_levels = self._run_rest(head, features)
         own: list[tuple[Tensor, Tensor]] = []

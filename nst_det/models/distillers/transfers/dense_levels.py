@@ -8,6 +8,24 @@ from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch
 
 
+def check_levels(student: int, teacher: int, loss: str) -> None:
+    """Check that two dense heads predict on equally many levels.
+
+    Args:
+        student (int): The number of levels of the student's head.
+        teacher (int): That of the teacher's head.
+        loss (str): The name of the loss, for the error.
+
+    Raises:
+        UserError: If they differ.
+    """
+    if student != teacher:
+        raise UserError(
+            f"{loss}: the student's head has {student} levels, the teacher's {teacher}: both need "
+            'the same strides'
+        )
+
+
 def cut_level(
     teacher: Tensor,
     teacher_output: TeacherOutput,

@@ -13,7 +13,7 @@ from nst_det.errors import UserError
 from nst_det.models.distillers.taps.recorder import Recorder
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.distillers.transfers.dense_levels import cut_level
+from nst_det.models.distillers.transfers.dense_levels import check_levels, cut_level
 from nst_det.models.distillers.transfers.valuable_region import valuable_region
 from nst_det.models.losses import LDLoss
 
@@ -115,9 +115,11 @@ class DistributionTransfer(Transfer):
     ) -> Tensor:
         loss = type(self.loss).__name__
         rows: list[list[Tensor]] = []
+        teacher_levels = teacher_output.run_head()[1]
+        check_levels(len(student_tensors), len(teacher_levels), loss)
         levels = zip(
             student_tensors,
-            teacher_output.run_head()[1],
+            teacher_levels,
             student_output.logits,
             student_output.labels,
             self._valuable_levels(student_output, batch),

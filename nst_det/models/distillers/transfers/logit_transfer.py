@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -12,7 +13,7 @@ from nst_det.models.distillers.taps.geometry import image_mask
 from nst_det.models.distillers.taps.logits import Logits, find_logits, has_queries
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
-from nst_det.models.distillers.transfers.dense_levels import cut_level, level_rows
+from nst_det.models.distillers.transfers.dense_levels import check_levels, cut_level, level_rows
 from nst_det.models.losses import TransferLoss, object_chance
 
 LOGITS = 'logits'
@@ -75,8 +76,10 @@ class LogitTransfer(Transfer):
                 f'{KINDS[teacher_output.logits.classified]} as teacher: both need a RoI head, '
                 'neither, or both classify images'
             )
+        if classified != 'image':  # those of detectors differ in the column of the background
+            _check_sigmoid(self.of_student.sigmoid, teacher_output.logits.sigmoid)
         if classified == 'position':
-            return self._compare_positions(student_tensors, batch, teacher_output)
+            return self._compare_positions(self.of_student, student_tensors, batch, teacher_output)
         # A classifier is compared as a detector whose one region is the image.
         regions = [] if student_output.rois is None else [student_output.rois]
         return self._compare_rows(student_tensors, regions, teacher_output)
@@ -102,14 +105,23 @@ class LogitTransfer(Transfer):
         return torch.stack(losses).mean()
 
     def _compare_positions(
-        self, student_logits: Sequence[Tensor], batch: Batch, teacher_output: TeacherOutput
+        self,
+        of_student: Any,
+        student_logits: Sequence[Tensor],
+        batch: Batch,
+        teacher_output: TeacherOutput,
     ) -> Tensor:
         """Compute the loss over the positions of all levels that lie inside the images."""
-        sigmoid = teacher_output.logits.sigmoid
-        classes = teacher_output.logits.channels  # type: ignore[union-attr]  # DenseLogits
-        rows = []
-        for student, teacher in zip(student_logits, teacher_output.compute_logits(), strict=True):
+        of_teacher: Any = teacher_output.logits
+        sigmoid, classes = of_teacher.sigmoid, of_teacher.channels
+        teacher_logits = teacher_output.compute_logits()
+        check_levels(len(student_logits), len(teacher_logits), 'KDLoss')
+        _check_classes(of_student.channels, classes, 'anchor')
+        for student, teacher in zip(student_logits, teacher_logits):
             _check_classes(student.shape[1], teacher.shape[1], 'position')
+        _check_anchors(of_student.head, of_teacher.head)
+        rows = []
+        for student, teacher in zip(student_logits, teacher_logits):
             teacher = cut_level(teacher, teacher_output, student, batch, 'KDLoss')
             mask = image_mask(batch.image_sizes, batch.batch_input_shape, student)
             rows.append([level_rows(logits, classes, mask) for logits in (student, teacher)])
@@ -133,6 +145,29 @@ def expected_objects(logits: Tensor, sigmoid: bool) -> Tensor:
     objects = object_chance(logits, sigmoid).sum()
     all_reduce(objects)
     return objects.clamp(min=1) / get_world_size()
+
+
+def _check_sigmoid(student: bool, teacher: bool) -> None:
+    if student != teacher:
+        kinds = ('a softmax with background', 'a sigmoid per class')
+        raise UserError(
+            f'KDLoss: the student classifies by {kinds[student]}, the teacher by {kinds[teacher]}: '
+            'both need the same; NSTLoss does not'
+        )
+
+
+def _check_anchors(student: nn.Module, teacher: nn.Module) -> None:
+    """Check that several anchors at a position, which are compared in their order, are the same."""
+    levels = (
+        getattr(getattr(head, 'prior_generator', None), 'base_anchors', ())
+        for head in (student, teacher)
+    )
+    for of_student, of_teacher in zip(*levels):
+        if len(of_student) > 1 and not torch.allclose(of_student, of_teacher.to(of_student)):
+            raise UserError(
+                'KDLoss: the anchors at a position of the student have other sizes than those of '
+                'the teacher: both need the same anchors; NSTLoss does not'
+            )
 
 
 def _check_classes(student: int, teacher: int, classified: str) -> None:

@@ -22,7 +22,7 @@ ASSIGNER = dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos
 SAMPLER = dict(type='RandomSampler', num=12, pos_fraction=0.5, add_gt_as_proposals=True)
 
 
-def one_stage():
+def one_stage(**changes):
     head = dict(
         type='RetinaHead',
         num_classes=CLASSES,
@@ -32,6 +32,7 @@ def one_stage():
         anchor_generator=ANCHORS,
         bbox_coder=CODER,
     )
+    head.update(changes)
     training = dict(assigner=ASSIGNER, allowed_border=-1, pos_weight=-1)
     return dict(type='SingleStageDetector', bbox_head=head, train_cfg=training, test_cfg={})
 
@@ -81,15 +82,18 @@ def two_stages(cascaded):
     )
 
 
-def distiller(detector, **teacher):
-    """A student and a teacher of one architecture whose logits differ a lot."""
+def distiller(detector, other=None, **teacher):
+    """A student and a teacher, of one architecture by default, whose logits differ a lot."""
     torch.manual_seed(0)
-    detector = ConfigDict(detector, backbone=BACKBONE, data_preprocessor=COLOURS)
+    detector, other = (
+        ConfigDict(config, backbone=BACKBONE, data_preprocessor=COLOURS)
+        for config in (detector, other or detector)
+    )
     model = MODELS.build(
         dict(
             type='NSTDistiller',
             student=detector,
-            teacher=dict(config=copy.deepcopy(detector), checkpoint='random', **teacher),
+            teacher=dict(config=copy.deepcopy(other), checkpoint='random', **teacher),
             transfers=[dict(loss=dict(type='KDLoss', loss_weight=WEIGHT, temperature=TEMPERATURE))],
         )
     )
@@ -196,4 +200,29 @@ def test_a_teacher_of_enlarged_images_classifies_the_enlarged_regions(padded_bat
 def test_a_dense_head_refuses_a_teacher_of_enlarged_images_in_one_line(padded_batch):
     model = distiller(one_stage(), scale=1.5)
     with pytest.raises(UserError, match=r'^KDLoss: [^\n]*teacher\.scale is 1\.5: leave it out\)$'):
+        model(**padded_batch(model), mode='loss')
+
+
+SOFTMAX = dict(loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False))
+SINGLE = dict(ANCHORS, ratios=[1.0])
+
+
+@pytest.mark.parametrize(
+    ('student', 'teacher', 'line'),
+    [  # in all but the first both give as many logits at a position
+        ({}, dict(anchor_generator=SINGLE), 'gives 6 logits per position, the'),
+        (
+            {},
+            dict(anchor_generator=SINGLE, num_classes=2 * CLASSES),
+            'gives 3 logits per anchor, the',
+        ),
+        (SOFTMAX, dict(num_classes=CLASSES + 1), 'by a softmax with background, the teacher by a'),
+        ({}, dict(anchor_generator=dict(ANCHORS, ratios=[1.0, 2.0])), 'have other sizes than'),
+    ],
+)
+def test_dense_heads_that_classify_something_else_are_refused_in_one_line(
+    student, teacher, line, padded_batch
+):
+    model = distiller(one_stage(**student), one_stage(**teacher))
+    with pytest.raises(UserError, match=f'^KDLoss: [^\n]* {line} [^\n]*; NSTLoss does not$'):
         model(**padded_batch(model), mode='loss')

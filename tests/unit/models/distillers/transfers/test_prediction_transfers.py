@@ -26,6 +26,7 @@ SQUARE = dict(
     type='AnchorGenerator', ratios=[1.0], octave_base_scale=2, scales_per_octave=1, strides=[16]
 )
 PAIR = dict(type='AnchorGenerator', scales=[2], ratios=[0.5, 1.0], strides=[16])
+TWO_LEVELS = dict(SQUARE, strides=[16, 32])
 QFL = dict(type='QualityFocalLoss', use_sigmoid=True)
 GIOU = dict(type='GIoULoss')
 HEADS = dict(
@@ -61,6 +62,11 @@ def detector(head, stacked_convs=3, assigner=None, **changes):
         train_cfg=dict(assigner=assigner, allowed_border=-1, pos_weight=-1),
         test_cfg=dict(nms_pre=10, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.5)),
     )
+
+
+def on_two_levels(head):
+    neck = dict(type='ChannelMapper', in_channels=[CHANNELS], kernel_size=1, num_outs=2)
+    return dict(detector(head, anchor_generator=TWO_LEVELS), neck=dict(neck, out_channels=CHANNELS))
 
 
 def distiller(student, teacher, **loss):
@@ -272,6 +278,20 @@ def test_heads_that_do_not_fit_are_refused_in_one_line(loss, teacher, line, padd
     with pytest.raises(UserError, match='^[^\n]*$') as error:
         model(**padded_batch(model), mode='loss')
     assert line in str(error.value)
+
+
+@pytest.mark.parametrize('loss', ['KDLoss', 'LDLoss', 'CrossKDLoss'])
+def test_heads_of_other_levels_are_refused_in_one_line(loss, padded_batch):
+    model = distiller(detector('GFL'), on_two_levels('GFL'), type=loss)
+    with pytest.raises(UserError, match=f'^{loss}: [^\n]*has 1 levels, the teacher[^\n]* 2: both'):
+        model(**padded_batch(model), mode='loss')
+
+
+@pytest.mark.parametrize('loss', ['LDLoss', 'CrossKDLoss'])
+def test_ld_and_cross_kd_compare_detectors_of_other_classes(loss, padded_batch):
+    model = distiller(detector('GFL'), detector('GFL', num_classes=7), type=loss)
+    losses = model(**padded_batch(model), mode='loss')
+    assert 0 < losses[f'loss_{loss.removesuffix("Loss").lower()}'] < float('inf')
 
 
 def detr(num_queries=6, **changes):
