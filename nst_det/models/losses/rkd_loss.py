@@ -65,7 +65,8 @@ class RKDLoss(FeatureLoss):
 
     def distance(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
         """Compute the weighted sum of the two distances, of the relations of 2 and of 3 images."""
-        relations = [self._relations(feature_map) for feature_map in (student, teacher)]
+        counted = None if mask is None else mask.flatten(1).any(1)
+        relations = [self._relations(feature_map, counted) for feature_map in (student, teacher)]
         reduction = 'sum' if self.mode == 'paper' else 'mean'
         pairs, triples = (
             F.smooth_l1_loss(of_student, of_teacher, reduction=reduction)
@@ -73,11 +74,11 @@ class RKDLoss(FeatureLoss):
         )
         return (self.distance_weight * pairs + self.angle_weight * triples).reshape(1)
 
-    def _relations(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
+    def _relations(self, feature_map: Tensor, counted: Tensor | None) -> tuple[Tensor, Tensor]:
         """The distances of all pairs `(N, N)` and the cosines of all triples `(N, N, N)`.
 
-        In each, what compares an image with itself is 0, apart from the cosine of an image with
-        itself as seen from another one, which is always 1.
+        In each, what compares an image with itself, or with one that does not count `(N,)`, is 0,
+        apart from the cosine of an image with itself as seen from another one, which is always 1.
         """
         rows = feature_map.flatten(1)
         if self.mode == 'code':
@@ -86,6 +87,8 @@ class RKDLoss(FeatureLoss):
         gram = rows @ rows.T
         squares = gram.diagonal()
         apart = ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+        if counted is not None:
+            apart = apart & counted & counted[:, None]
         squared = (squares[:, None] + squares - 2 * gram).masked_fill(~apart, 0)
         apart = apart & (squared > 0)
         root = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)

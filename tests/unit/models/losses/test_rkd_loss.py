@@ -59,6 +59,18 @@ def test_rkd_loss_equals_the_formulas(mode, masked):
     assert found.item() == pytest.approx(2 * (5 * pairs + 7 * triples), rel=1e-12)
 
 
+@pytest.mark.parametrize('mode', ['paper', 'code'])
+def test_an_image_without_a_position_that_counts_has_no_relations(mode):
+    student, teacher = feature_map(4, 2, 3, 4), feature_map(4, 6, 3, 4, seed=1)
+    mask = torch.ones(4, 1, 3, 4, dtype=torch.bool)
+    mask[2] = False
+    for weights, images in [((1.0, 0.0), 2), ((0.0, 1.0), 3)]:
+        loss = RKDLoss(1.0, *weights, mode=mode)
+        others = loss(student[[0, 1, 3]], teacher[[0, 1, 3]])
+        share = (3 / 4) ** images if mode == 'code' else 1  # of the terms that the mean counts
+        torch.testing.assert_close(loss(student, teacher, mask), share * others)
+
+
 def test_a_rotation_a_shift_and_a_scale_do_not_count_in_the_paper():
     student, teacher = feature_map(4, 3, 3, 4), feature_map(4, 6, 3, 4, seed=1)
     rotation, _ = torch.linalg.qr(feature_map(3, 3, seed=2))
