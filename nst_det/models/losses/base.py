@@ -114,7 +114,7 @@ class FeatureLoss(TransferLoss):
         return self.connector is not None and self.connector.needs_channels
 
     def connect(self, student_channels: int, teacher_channels: int) -> None:
-        if self.connector is not None:
+        if self.connector is not None and self.connector.needs_channels:
             self.connector.connect(student_channels, teacher_channels)
 
     def forward(
