@@ -125,7 +125,7 @@ def image_mask(
         return None
     height, width = feature_map.shape[2:]
     strides = compute_strides(batch_input_shape, (height, width))
-    rows, columns = _count_positions(sizes, strides, (height, width))
+    rows, columns = positions_inside(sizes, strides, (height, width))
     if min(rows) == height and min(columns) == width:
         return None
     row_mask = torch.arange(height) < torch.tensor(rows)[:, None]
@@ -173,7 +173,7 @@ def align_feature_map(
         min(target, side / scale)
         for target, side in zip(target_batch_input_shape, batch_input_shape)
     )
-    counts = _count_positions(sizes or [(height, width)] * len(feature_map), strides, size)
+    counts = positions_inside(sizes or [(height, width)] * len(feature_map), strides, size)
     rows, columns = (
         _sample_points(target_size[axis], target_strides[axis], size[axis], strides[axis], count)
         for axis, count in enumerate(counts)
@@ -208,10 +208,19 @@ def _sample_points(
     return (2 * positions + 1) / length - 1
 
 
-def _count_positions(
+def positions_inside(
     sizes: Sequence[tuple[float, float]], strides: Sequence[float], shape: Sequence[int]
 ) -> list[list[int]]:
-    """Count the rows, and the columns, of a feature map whose centre lies inside each image."""
+    """Count the rows, and the columns, of a feature map whose centre lies inside each image.
+
+    Args:
+        sizes (Sequence[tuple[float, float]]): H and W of each image in pixels.
+        strides (Sequence[float]): Pixels per position, vertically and horizontally.
+        shape (Sequence[int]): H and W of the feature map.
+
+    Returns:
+        list[list[int]]: The rows of each image, and the columns; of each at least 1.
+    """
     return [
         [min(length, max(1, math.ceil(size[axis] / stride - 0.5))) for size in sizes]
         for axis, (stride, length) in enumerate(zip(strides, shape))

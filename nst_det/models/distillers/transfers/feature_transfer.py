@@ -11,6 +11,7 @@ from nst_det.models.distillers.taps.geometry import (
     align_feature_map,
     compute_strides,
     image_mask,
+    positions_inside,
 )
 from nst_det.models.distillers.taps.recorder import pick_by_stride, record
 from nst_det.models.distillers.taps.tap import Tap
@@ -112,22 +113,24 @@ class FeatureTransfer(Transfer):
         return torch.stack(masks)[:, None].to(feature_map.device)
 
     def _boxes(self, batch: Batch, size: Sequence[int], margin: float = 0) -> list[Tensor]:
-        """The ground-truth boxes with a margin, in positions of a feature map of a given size."""
+        """The ground-truth boxes with a margin, in positions of a feature map of a given size.
+
+        They are cut at the centres of the outermost positions inside the image, so that none lies
+        beside all of them.
+        """
         if batch.boxes is None:
             raise UserError(
                 f'{self.name} needs the ground-truth boxes of the images, but the batch has none: '
                 "put dict(type='LoadAnnotations', with_bbox=True) into the pipeline"
             )
-        vertical, horizontal = compute_strides(batch.batch_input_shape, size)
-        return [
-            torch.stack(
-                [
-                    (of_image[:, 0] - margin) / horizontal,
-                    (of_image[:, 1] - margin) / vertical,
-                    (of_image[:, 2] + margin) / horizontal,
-                    (of_image[:, 3] + margin) / vertical,
-                ],
-                dim=1,
-            )
-            for of_image in batch.boxes
-        ]
+        strides = compute_strides(batch.batch_input_shape, size)
+        image_sizes = batch.image_sizes or [batch.batch_input_shape] * len(batch.boxes)
+        cut = []
+        for of_image, rows, columns in zip(
+            batch.boxes, *positions_inside(image_sizes, strides, size)
+        ):
+            grown = of_image + of_image.new_tensor([-margin, -margin, margin, margin])
+            positions = grown / of_image.new_tensor([strides[1], strides[0]] * 2)
+            outermost = of_image.new_tensor([columns - 0.5, rows - 0.5] * 2)
+            cut.append(torch.minimum(positions, outermost).clamp(min=0.5))
+        return cut

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS
+from mmengine.structures import InstanceData
 from torch import nn
 
 from nst_det.errors import UserError
@@ -167,6 +168,26 @@ def test_an_image_without_objects_adds_nothing(padded_batch):
     both = model(**copy.deepcopy(data), mode='loss')['loss_nst_relu']
     data['data_samples'][0].gt_instances = objects[:0]
     assert model(**data, mode='loss')['loss_nst_relu'] == 0 < both
+
+
+def test_an_object_in_the_last_pixels_of_an_image_has_a_position(padded_batch):
+    """The centre of the second level's third row, 40, lies below an image of 33 pixels."""
+    model = distiller('second', 'FitNetLoss', foreground=True)
+    data = padded_batch(model)
+    edge, none = torch.tensor([[20.0, 32.4, 23.0, 33.0]]), torch.zeros(0, 4)
+    for sample, boxes in zip(data['data_samples'], (none, edge)):
+        sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(len(boxes)))
+    losses = model(**copy.deepcopy(data), mode='loss')
+    (transfer,) = model.transfers
+    with torch.no_grad():
+        student, teacher = (
+            network.extract_feat(data['inputs'])[1]
+            for network in (model.student, model.teacher.detector)
+        )
+        mask = torch.zeros(2, 1, 4, 6, dtype=torch.bool)
+        mask[1, :, 1, 1] = True
+        torch.testing.assert_close(losses[transfer.name], transfer.loss(student, teacher, mask))
+    assert losses[transfer.name] > 0
 
 
 @pytest.mark.parametrize(('loss', 'foreground'), [('NSTLoss', True), ('FGDLoss', False)])
