@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from nst_det.compat.versions import collect_versions
-from nst_det.config.detector import is_distiller
+from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.export.info import test_dataset
 from nst_det.export.latency import Latency
 from nst_det.runtime.model_info import ModelInfo
@@ -90,21 +90,31 @@ def training_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
     facts['training set'] = _dataset_line((cfg.get('train_dataloader') or {}).get('dataset') or {})
     facts['test set'] = _dataset_line(test_dataset(cfg))
     if is_distiller(cfg):
-        teacher = cfg.model.get('teacher') or {}
-        config = teacher.get('config')
-        facts['teacher'] = config if isinstance(config, str) else str((config or {}).get('type'))
-        facts['teacher weights'] = _file_line(Path(str(teacher.get('checkpoint'))))
+        for teacher in teacher_options(cfg.model):
+            name = f'teacher {teacher["name"]}' if teacher.get('name') else 'teacher'
+            config = teacher.get('config') or teacher.get('backbone')
+            facts[name] = config if isinstance(config, str) else str((config or {}).get('type'))
+            checkpoint = teacher.get('checkpoint')
+            facts[f'{name} weights'] = (
+                _file_line(Path(str(checkpoint))) if checkpoint else 'those that its backbone names'
+            )
         for i, transfer in enumerate(cfg.model.get('transfers') or []):
-            loss = transfer.get('loss') or {}
-            layer = transfer.get('layer') or (
-                f'{transfer.get("student_layer")} from {transfer.get("teacher_layer")}'
-            )
-            facts[f'transfer {i + 1}'] = (
-                f'{loss.get("type")} at {layer}, λ = {loss.get("loss_weight", "the default")}'
-            )
+            facts[f'transfer {i + 1}'] = _transfer_line(transfer)
     else:
         facts['teacher'] = 'none'
     return facts
+
+
+def _transfer_line(transfer: Mapping[str, Any]) -> str:
+    """A transfer with its loss, its layers if it has some, and its weight."""
+    loss = transfer.get('loss') or {}
+    layer = transfer.get('layer')
+    if layer is None and 'student_layer' in transfer:
+        layer = f'{transfer["student_layer"]} from {transfer.get("teacher_layer")}'
+    where = f' at {layer}' if layer else ''
+    if 'teacher' in transfer:
+        where += f', teacher {transfer["teacher"]}'
+    return f'{loss.get("type")}{where}, λ = {loss.get("loss_weight", "the default")}'
 
 
 def use_facts(info: ModelInfo) -> dict[str, str]:
