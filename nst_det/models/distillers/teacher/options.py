@@ -27,8 +27,8 @@ def named_teachers(teachers: Any) -> dict[str, dict]:
     """Read the ``teacher`` option of a distiller: one teacher, or several with names.
 
     Args:
-        teachers (dict or Sequence[dict]): The options of one teacher; or of several, each with a
-            ``name`` of its own.
+        teachers (dict or Sequence[dict]): The options of one teacher, with or without a ``name``;
+            or of several, each with a ``name`` of its own.
 
     Returns:
         dict[str, dict]: The checked options, without the name, by the name; a single teacher
@@ -37,23 +37,22 @@ def named_teachers(teachers: Any) -> dict[str, dict]:
     Raises:
         UserError: If an option of a teacher is wrong, or its name is missing or taken.
     """
-    if not isinstance(teachers, (list, tuple)):
-        check_teacher(teachers)
-        return {'': teachers}
-    if not teachers:
+    is_list = isinstance(teachers, (list, tuple))
+    if is_list and not teachers:
         raise wrong_value('teacher', teachers, 'dict(config=…, checkpoint=…), or a list of such')
     named: dict[str, dict] = {}
-    for i, cfg in enumerate(teachers):
-        where = f'teacher[{i}]'
+    listed = teachers if is_list else [teachers]
+    for i, cfg in enumerate(listed):
+        where = f'teacher[{i}]' if is_list else 'teacher'
         options = dict(cfg) if isinstance(cfg, dict) else cfg
-        name = options.pop('name', None) if isinstance(options, dict) else ''
-        if not (isinstance(name, str) and re.fullmatch(r'\w*', name)) or name in named:
-            expected = 'a name of letters and digits for the transfers, of this teacher alone'
-            raise wrong_value(f'{where}.name', name, expected)
+        name = options.pop('name', None) if isinstance(options, dict) else None
         with _renamed(where):
             check_teacher(options)
-        if not name:
-            raise wrong_value(f'{where}.name', name, 'a name for the transfers')
+        if name is None and len(listed) == 1:
+            return {'': options}
+        if not (isinstance(name, str) and re.fullmatch(r'\w+', name)) or name in named:
+            expected = 'a name of letters and digits for the transfers, of this teacher alone'
+            raise wrong_value(f'{where}.name', name, expected)
         named[name] = options
     return named
 

@@ -106,6 +106,16 @@ def test_a_wrong_option_of_one_of_several_is_named_in_one_line(
     assert str(error.value).startswith(line) and error.value.option == option
 
 
+@pytest.mark.parametrize('is_list', [False, True])
+@pytest.mark.parametrize('named', [False, True])
+def test_a_single_teacher_may_have_a_name_and_be_a_list(build, teachers, is_list, named):
+    teacher = teachers[0] if named else {k: v for k, v in teachers[0].items() if k != 'name'}
+    reads = transfer(teacher='large') if named else transfer()
+    model = build([teacher] if is_list else teacher, [reads])
+    assert list(model.teachers) == ['large' if named else '']
+    assert model.transfers[0].name == 'loss_nst_backbone_inception_4b'
+
+
 def test_an_empty_list_of_teachers_is_refused(build):
     with pytest.raises(UserError, match=r'^teacher is \[\], expected dict\(config=…'):
         build([], [transfer()])
