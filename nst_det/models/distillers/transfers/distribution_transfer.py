@@ -10,6 +10,7 @@ from mmdet.models.task_modules.assigners import ATSSAssigner
 from torch import Tensor, nn
 
 from nst_det.errors import UserError
+from nst_det.models.distillers.taps.geometry import image_mask
 from nst_det.models.distillers.taps.recorder import Recorder
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.transfers.base import Batch, StudentOutput, Transfer
@@ -133,6 +134,9 @@ class DistributionTransfer(Transfer):
                 )
             teacher = cut_level(teacher, teacher_output, student, batch, loss)
             on_object = ((labels >= 0) & (labels < logits.shape[1])).reshape(-1)
+            inside = image_mask(batch.image_sizes, batch.batch_input_shape, student)
+            if inside is not None:  # the assigner counts a part of the padding as image
+                valuable = valuable * inside.flatten(1)
             valuable = valuable.reshape(-1)
             needed = on_object | (valuable > 0)
             student, teacher, logits = (

@@ -205,13 +205,16 @@ def test_ld_in_code_mode_is_mmdets_ld_head(padded_batch):
     assert 0 < found['grad_ratio_ld'] < float('inf')
 
 
-def test_the_valuable_localization_region_adds_its_positions(padded_batch):
+@pytest.mark.parametrize('ignore_padding', [True, False])
+def test_the_valuable_localization_region_adds_its_positions(ignore_padding, padded_batch):
     found = {}
     for weight in (0, 0.25):
         model = distiller(
             detector('GFL'), detector('GFL'), type='LDLoss', mode='code', vlr_weight=weight
         )
+        model.ignore_padding = ignore_padding
         data = padded_batch(model)
+        data['data_samples'][1].gt_instances.bboxes[0, 3] = 33  # to the padding below the image
         found[weight] = model(**copy.deepcopy(data), mode='loss')['loss_ld']
     head, metas = model.student.bbox_head, [sample.metainfo for sample in data['data_samples']]
     with torch.no_grad():
@@ -219,13 +222,17 @@ def test_the_valuable_localization_region_adds_its_positions(padded_batch):
         _, (teacher,) = model.teacher.detector.bbox_head(
             model.teacher.detector.extract_feat(data['inputs'])
         )
-    anchors, inside = head.get_anchors([student.shape[2:]], metas, device='cpu')
-    total = 0.0
+    anchors, counted = head.get_anchors([student.shape[2:]], metas, device='cpu')
+    total, in_padding = 0.0, 0.0
     for n, sample in enumerate(data['data_samples']):
-        u = valuable_region(anchors[n], inside[n], sample.gt_instances.bboxes, ATSS['topk'])
+        u = valuable_region(anchors[n], counted[n], sample.gt_instances.bboxes, ATSS['topk'])
+        in_padding += u[~inside(1)[n]].sum()
+        if ignore_padding:
+            u = u * inside(1)[n]
         rows = [edges[n].flatten(1).T.unflatten(1, (4, -1)) for edges in (student, teacher)]
         assert (u > 0).any()
         total += LDLoss(mode='code')(*rows, u)
+    assert in_padding > 0
     torch.testing.assert_close(found[0.25] - found[0], 0.25 * total, rtol=1e-4, atol=1e-6)
 
 
