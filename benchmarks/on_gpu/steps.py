@@ -26,6 +26,7 @@ from benchmarks.on_gpu.report import Setup
 from benchmarks.on_gpu.trainings import DEMO
 from benchmarks.timing import medians, peak_memory
 from nst_det.config.load import load_config
+from nst_det.models.distillers.teacher.teacher import Teacher
 
 UNFUSED = 'not fused'
 PRECISIONS = ('float32', 'bfloat16', 'float16')
@@ -33,6 +34,7 @@ TEACHER_OPTIONS: dict[str, dict] = {
     'the default': {},
     UNFUSED: dict(fuse=False),
     'channels last': dict(channels_last=True),
+    'compiled': dict(compile=True),
     'bfloat16': dict(precision='bfloat16'),
     'bfloat16, channels last': dict(precision='bfloat16', channels_last=True),
     'float16': dict(precision='float16'),
@@ -127,6 +129,9 @@ def teacher_options(setup: Setup) -> Iterator[dict]:
         first, last = f'{PLAIN}, channels first', f'{PLAIN}, channels last'
         steps[first] = stepper(plain, data, setup.device)
         steps[last] = stepper(copy.deepcopy(plain), data, setup.device, channels_last=True)
+        for run in passes.values():
+            run()  # counts the calls of the layers
+            run()  # compiles
         found = {name: next(iter(run().feature_maps.values())) for name, run in passes.items()}
         expected = found[UNFUSED].double()
         pass_times = medians(passes, setup.turns, setup.device)
@@ -140,13 +145,16 @@ def teacher_options(setup: Setup) -> Iterator[dict]:
                     pass_ms=1e3 * pass_times[name],
                     pass_MiB=peak_memory(passes[name], setup.device) / 2**20,
                     difference=float(difference),
-                    speedups=', '.join(
-                        type(one).__name__ for one in models[name].open_teacher().speedups or ()
-                    ),
+                    speedups=', '.join(_speedups_of(models[name].open_teacher())),
                 )
                 limit = 0.05 if 'float16' in name else 5e-3  # convolutions round to TF32
                 row['ok'] = row['difference'] < limit
             yield row
+
+
+def _speedups_of(teacher: Teacher) -> list[str]:
+    names = [type(speedup).__name__ for speedup in teacher.speedups or ()]
+    return names + (['compiled'] if teacher.compiled and teacher.compiled.passes else [])
 
 
 def cached_views(setup: Setup) -> Iterator[dict]:

@@ -10,6 +10,7 @@ from nst_det.config.options import check_keys, within
 from nst_det.config.validators import (
     check_choice,
     check_flag,
+    check_integer,
     check_number,
     check_path,
     wrong_value,
@@ -124,6 +125,8 @@ def _check_weights(cfg: dict) -> None:
 def _check_speed(cfg: dict) -> None:
     """Check the options that decide how fast a teacher runs."""
     check_flag('teacher.fuse', cfg.get('fuse', True))
+    check_flag('teacher.compile', cfg.get('compile', False))
+    check_integer('teacher.compile_shapes', cfg.get('compile_shapes', 1), minimum=1)
     check_choice('teacher.channels_last', cfg.get('channels_last'), (True, False, None))
     check_choice('teacher.precision', cfg.get('precision'), (*PRECISIONS, None))
     if cfg.get('cache') is not None:

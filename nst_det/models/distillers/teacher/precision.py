@@ -28,6 +28,19 @@ def precision_context(precision: str | None, device: torch.device) -> AbstractCo
     return torch.autocast(device.type, PRECISIONS[precision])
 
 
+def computed_in(like: torch.Tensor) -> torch.dtype:
+    """Find the type in which products of a tensor are computed now, autocast included.
+
+    Args:
+        like (torch.Tensor): A tensor of the type and on the device in question.
+
+    Returns:
+        torch.dtype: The type.
+    """
+    number = like.new_ones(1, 1)
+    return (number @ number).dtype
+
+
 def warn_if_emulated(precision: str | None, device: torch.device) -> None:
     """Warn if a device has no arithmetic for a floating-point type and emulates it.
 

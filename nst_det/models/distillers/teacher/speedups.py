@@ -122,7 +122,9 @@ def _apply_if_equal(
     """Apply a speed-up, and undo it if the outputs change. Return whether it is in effect."""
     speedup.apply()
     try:
-        difference = torch.stack([_difference(*pair) for pair in zip(run(), expected)]).max()
+        difference = torch.stack(
+            [relative_difference(*pair) for pair in zip(run(), expected)]
+        ).max()
         fault = f'its outputs change by {difference:.1e} of their norm'
         equal = bool(difference <= TOLERANCE)  # False for NaN
     except RuntimeError as error:  # such as view(), which some memory layouts do not allow
@@ -134,8 +136,13 @@ def _apply_if_equal(
     return equal
 
 
-def _difference(output: Tensor, expected: Tensor) -> Tensor:
-    """The norm of a difference over the norm of the expected output; 0 / 0 is 0."""
+def relative_difference(output: Tensor, expected: Tensor) -> Tensor:
+    """Compute the norm of a difference over the norm of the expected output; 0 / 0 is 0.
+
+    Args:
+        output (Tensor): The output.
+        expected (Tensor): The expected output, of the same shape.
+    """
     output, expected = output.double(), expected.double()
     return (output - expected).norm() / expected.norm().clamp(min=1e-30)
 

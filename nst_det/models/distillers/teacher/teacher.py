@@ -22,6 +22,7 @@ from nst_det.models.distillers.taps.logits import RoILogits, find_logits
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.taps.tap import Tap
 from nst_det.models.distillers.teacher.bare_backbone import teacher_model
+from nst_det.models.distillers.teacher.compiled_passes import CompiledPasses
 from nst_det.models.distillers.teacher.feature_cache import (
     FeatureCache,
     image_key,
@@ -30,6 +31,7 @@ from nst_det.models.distillers.teacher.feature_cache import (
 from nst_det.models.distillers.teacher.output import TeacherOutput
 from nst_det.models.distillers.teacher.precision import (
     PRECISIONS,
+    computed_in,
     precision_context,
     warn_if_emulated,
 )
@@ -83,6 +85,11 @@ class Teacher:
             rounding. Defaults to True.
         channels_last (bool, optional): Store the weights and the feature maps channels last, with
             the same comparison. Defaults to None: on a CPU only.
+        compile (bool): Compile the pass by ``torch.compile``, with CUDA graphs on a GPU. Its
+            outputs are compared once for each shape of a batch: see :class:`CompiledPasses`.
+            Defaults to False.
+        compile_shapes (int): For how many shapes of a batch it is compiled at most, the first ones
+            that are met. Defaults to 4.
         precision (str, optional): ``'float32'``, ``'bfloat16'`` or ``'float16'``, independent of
             the student's precision. The losses are always computed in float32. Defaults to None:
             the student's precision, which is float32 without ``--amp``.
@@ -121,6 +128,8 @@ class Teacher:
         data_preprocessor: dict | None = None,
         prefix: str | None = None,
         scale: float = 1.0,
+        compile: bool = False,
+        compile_shapes: int = 4,
     ) -> None:
         model = teacher_model(
             dict(config=config, backbone=backbone, data_preprocessor=data_preprocessor)
@@ -139,6 +148,7 @@ class Teacher:
         self.detector.requires_grad_(False)
         self.fuse = fuse
         self.channels_last = channels_last
+        self.compiled = CompiledPasses(compile_shapes) if compile else None
         self.precision = precision
         self.scale = scale
         self.preprocess: dict[BaseDataPreprocessor, TeacherPreprocess] = {}
@@ -159,6 +169,7 @@ class Teacher:
                 channels_last=channels_last,
                 torch=torch.__version__,
                 weights=weights_key(self.detector),
+                **(dict(compile=True) if compile else {}),
             )
 
     @torch.no_grad()
@@ -224,6 +235,7 @@ class Teacher:
             return
         for speedup in reversed(self.speedups or []):
             speedup.undo()
+        self._forget_compiled()
         self.taps, self.uses_head_inputs, self.speedups = all_taps, uses_head_inputs, None
 
     def _preprocess(self, preprocessor: BaseDataPreprocessor, images: Tensor) -> TeacherPreprocess:
@@ -245,9 +257,34 @@ class Teacher:
         taps: Sequence[Tap],
         with_logits: bool,
     ) -> tuple[list[Tensor], Sequence[Tensor] | None]:
-        """Run the detector on a preprocessed batch."""
+        """Run the detector on a preprocessed batch, compiled if that was asked for."""
         self._speed_up_once(inputs, samples)
         counted = all(tap.path in self.counted or tap.call is not None for tap in taps)
+        run = partial(self._run, inputs, samples, taps, with_logits, counted)
+        if self.compiled is None or not counted:
+            tapped, head_inputs = run()
+        else:
+            request = tuple(tap.layer for tap in taps), with_logits
+            operations = partial(self._run_on_images, taps, with_logits)
+            tapped, head_inputs = self.compiled(request, inputs, run, operations)
+        self.counted.update(tap.path for tap in taps)
+        feature_maps = [
+            self._plain(tap.as_map(tensor, inputs.shape, 'teacher'))
+            for tap, tensor in zip(taps, tapped)
+        ]
+        if isinstance(head_inputs, (tuple, list)):
+            head_inputs = [self._plain(feature_map) for feature_map in head_inputs]
+        return feature_maps, head_inputs
+
+    def _run(
+        self,
+        inputs: Tensor,
+        samples: Sequence[DetDataSample],
+        taps: Sequence[Tap],
+        with_logits: bool,
+        counted: bool,
+    ) -> tuple[list[Tensor], Sequence[Tensor] | None]:
+        """Run the detector as far as is needed, or to its end to count the calls of its layers."""
         features: list[Sequence[Tensor]] | None = [] if with_logits else None
         record_head = (
             find_logits(self.detector, 'teacher').record_head_inputs if with_logits else None
@@ -265,15 +302,21 @@ class Teacher:
                     'current',
                     logging.WARNING,
                 )
-        self.counted.update(tap.path for tap in taps)
-        feature_maps = [
-            self._plain(tap.as_map(tensor, inputs.shape, 'teacher'))
-            for tap, tensor in zip(taps, tapped)
-        ]
-        head_inputs = features[0] if features else None
-        if isinstance(head_inputs, (tuple, list)):
-            head_inputs = [self._plain(feature_map) for feature_map in head_inputs]
-        return feature_maps, head_inputs
+        return tapped, features[0] if features else None
+
+    def _run_on_images(
+        self, taps: Sequence[Tap], with_logits: bool, inputs: Tensor
+    ) -> tuple[list[Tensor], Sequence[Tensor] | None]:
+        """Run what depends on the images alone, and not on their samples: backbone and neck."""
+        features: list[Sequence[Tensor]] | None = [] if with_logits else None
+        logits = find_logits(self.detector, 'teacher') if with_logits else None
+        record_head = logits.record_head_inputs if logits else None
+        with record(self.detector, taps, 'teacher', True, features, record_head) as tapped:
+            self.detector.extract_feat(inputs)
+            raise UserError(
+                'a transfer reads what the heads compute, but only backbone and neck are compiled'
+            )
+        return tapped, features[0] if features else None
 
     def _plain(self, feature_map: Tensor) -> Tensor:
         """Give a feature map the memory layout, and in a chosen precision the type, of a loss."""
@@ -314,13 +357,12 @@ class Teacher:
 
     def _identity(self, device: torch.device, taps: Sequence[Tap], with_logits: bool) -> dict:
         """Everything but the image that the teacher's output depends on."""
-        number = next(self.detector.parameters()).new_ones(1, 1)
         return dict(
             self.identity,
             taps=[tap.layer for tap in taps],
             head_inputs=with_logits,
             device=device.type,
-            computed_in=str((number @ number).dtype),  # autocast included
+            computed_in=str(computed_in(next(self.detector.parameters()))),
         )
 
     def _speed_up_once(self, inputs: Tensor, samples: Sequence[DetDataSample]) -> None:
@@ -361,6 +403,11 @@ class Teacher:
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Move or cast the teacher with the student: see ``nn.Module._apply``."""
         self.detector._apply(fn)
+        self._forget_compiled()
+
+    def _forget_compiled(self) -> None:
+        if self.compiled is not None:
+            self.compiled.forget()
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self
