@@ -82,7 +82,9 @@ def parse_args() -> argparse.Namespace:
         'rows are compared by the first (default: the main metric of the evaluator)',
     )
     parser.add_argument(
-        '--paper', action='store_true', help='show the rows of table 4 of the NST paper beside ours'
+        '--paper',
+        action='store_true',
+        help='show the values of the NST paper beside ours, for VOC, CIFAR and ImageNet',
     )
     add_changes(parser)
     args = parser.parse_args()

@@ -13,7 +13,7 @@ import nst_det_tool
 
 
 def parse_args() -> argparse.Namespace:
-    from nst_det.cli import add_changes, add_prefix
+    from nst_det.cli import add_changes, add_prefix, check_different
     from nst_det.config.find import find_config
     from nst_det.errors import UserError
     from nst_det.fileio.find import check_checkpoint, find_image
@@ -24,7 +24,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help="the distiller's config file, or package::name")
     parser.add_argument('checkpoint', help="the trained student's checkpoint")
     add_prefix(parser)
-    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files')
+    parser.add_argument('images', nargs='*', metavar='IMAGE', help='image files')
+    parser.add_argument(
+        '--test-images',
+        nargs='+',
+        type=int,
+        default=[],
+        metavar='NUMBER',
+        help='images of the test set by their numbers, from 0, also where a data set such as CIFAR '
+        'has no image files',
+    )
     parser.add_argument(
         '--before',
         metavar='CHECKPOINT',
@@ -39,13 +48,16 @@ def parse_args() -> argparse.Namespace:
     )
     add_changes(parser)
     args = parser.parse_args()
+    if not (args.images or args.test_images):
+        raise UserError('there is no image to look at: name image files, or --test-images 0')
+    check_different('--test-images', args.test_images)
     names = Counter(Path(image).stem for image in args.images)
-    name, times = names.most_common(1)[0]
-    if times > 1:
-        raise UserError(
-            f'{times} images are called {name}, and their figures would have the same name: draw '
-            'each of them into another folder with -o'
-        )
+    for name, times in names.most_common(1):
+        if times > 1:
+            raise UserError(
+                f'{times} images are called {name}, and their figures would have the same name: '
+                'draw each of them into another folder with -o'
+            )
     find_config(args.config)
     for checkpoint in (args.checkpoint, args.before):
         if checkpoint is not None:
@@ -68,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
     cfg = load_config(args.config)
     change(cfg, args.cfg_options)
     for views in compare_students(
-        cfg, args.checkpoint, args.before, args.images, get_device(), args.prefix
+        cfg, args.checkpoint, args.before, args.images, get_device(), args.prefix, args.test_images
     ):
         for view in views:
             distances = ', '.join(f'{view.mmd2(title):.3g} {title}' for title in view.students)

@@ -7,7 +7,13 @@ from mmengine.config import Config
 
 from nst_det.apis.build import build_distiller, start_weights
 from nst_det.fileio.fit import load_strictly
-from nst_det.visualization.layer_view import LayerView, load_image, merge_views, view_layers
+from nst_det.visualization.layer_view import (
+    LayerView,
+    load_image,
+    load_test_images,
+    merge_views,
+    view_layers,
+)
 
 
 def compare_students(
@@ -17,6 +23,7 @@ def compare_students(
     images: Sequence[str],
     device: str = 'cpu',
     prefix: str | None = None,
+    test_images: Sequence[int] = (),
 ) -> Iterator[list[LayerView]]:
     """Compute the feature maps of a distiller on images, with its student before and after.
 
@@ -29,6 +36,8 @@ def compare_students(
         device (str): The device on which the detectors run. Defaults to ``'cpu'``.
         prefix (str, optional): What the names of the weights in ``checkpoint`` begin with. Defaults
             to None: it is found.
+        test_images (Sequence[int]): Numbers of images in the test set, to look at as well. Defaults
+            to none.
 
     Yields:
         list[LayerView]: For each image, one view per transfer with both students.
@@ -39,6 +48,7 @@ def compare_students(
     purpose = 'its transfers name the layers to look at'
     distiller = build_distiller(cfg, purpose)
     samples = [load_image(cfg, image) for image in images]
+    samples += load_test_images(cfg, test_images)
     if before is not None:
         load_strictly(distiller.student, before, 'student')
     else:

@@ -51,6 +51,7 @@ class Metric:
         higher_is_better (bool): The direction. Defaults to True.
         is_mean (bool): Whether it is the mean average precision over all classes and objects at
             the thresholds of its protocol, so that it can be the main metric. Defaults to False.
+        decimals (int): The decimal places of a value in percent. Defaults to 1.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Metric:
     percent: bool = True
     higher_is_better: bool = True
     is_mean: bool = False
+    decimals: int = 1
 
     @property
     def title(self) -> str:
@@ -72,6 +74,11 @@ class Metric:
     def unit(self) -> str:
         """str: ``'%'``, or ``''`` for a value without a unit."""
         return '%' if self.percent else ''
+
+    @property
+    def spec(self) -> str:
+        """str: The format of a value in its unit."""
+        return f'.{self.decimals}f' if self.percent else '.4g'
 
     @property
     def counts_as_voc(self) -> bool:
@@ -97,11 +104,11 @@ class Metric:
             signed (bool): Write the plus sign of a difference. Defaults to False.
 
         Returns:
-            str: One decimal place in percent, else four digits; ``'–'`` for None and NaN.
+            str: In percent with its decimal places, else four digits; ``'–'`` for None and NaN.
         """
         if value is None or math.isnan(value):
             return '–'
-        return number_text(self.scaled(value), signed, '.1f' if self.percent else '.4g')
+        return number_text(self.scaled(value), signed, self.spec)
 
 
 class Results:
@@ -288,7 +295,7 @@ def _describe(key: str, values: Mapping[str, float], iou_thrs: str | None) -> Me
     if match := re.fullmatch(r'recall@(\d+)@([\d.]+)', name):
         return Metric(key, f'recall of {match[1]} proposals', f'{float(match[2]):.2f}')
     if match := re.fullmatch(r'top(\d+)_error', name):  # ClassificationError, a fraction
-        return Metric(key, f'top-{match[1]} error', higher_is_better=False)
+        return Metric(key, f'top-{match[1]} error', higher_is_better=False, decimals=2)
     known = name in ('mMR', 'JI')  # of Crowd Human, fractions both
     return Metric(key, name, percent=known, higher_is_better=LOWER_IS_BETTER.search(name) is None)
 

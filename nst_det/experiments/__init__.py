@@ -1,8 +1,9 @@
 """Experiments of many trainings: trials, and the table of their results."""
 
+from .paper import paper_rows
 from .protocol import Protocol, shared_protocol
 from .read_rows import prepare_row, read_rows
-from .results_table import ResultsTable, Row, paper_rows
+from .results_table import ResultsTable, Row
 from .run_table import TableRun
 from .run_trials import run_trials
 from .table_figure import draw_table

@@ -1,7 +1,7 @@
 """The test that all rows of a table share: its images, its classes and its metric."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ class Protocol:
     """The images and the metric that the rows of a table are tested with.
 
     Args:
-        images (str): The list of the test images.
+        images (str): The list of the test images, or their split.
         classes (tuple[str, ...]): The classes.
         metric (str): ``'VOC'`` for the metrics of VOC, else the type of the evaluator.
         protocol (str): How VOC takes AP, such as ``'11 points'``; ``''`` for other metrics.
         overlap (str): The IoU thresholds that the config sets, ``'0.5'`` for VOC by default.
+        dataset (str): The type of the data set, which may differ: two types can read the same
+            images. Defaults to ``''``.
     """
 
     images: str
@@ -32,6 +34,7 @@ class Protocol:
     metric: str
     protocol: str
     overlap: str
+    dataset: str = field(default='', compare=False)
 
 
 def shared_protocol(configs: Mapping[str, Config]) -> Protocol:
@@ -49,8 +52,8 @@ def shared_protocol(configs: Mapping[str, Config]) -> Protocol:
     protocols = {name: _protocol(name, cfg) for name, cfg in configs.items()}
     (first, shared), *others = protocols.items()
     for name, protocol in others:
-        for part, value in vars(shared).items():
-            differing = vars(protocol)[part]
+        for part in (compared.name for compared in fields(Protocol) if compared.compare):
+            value, differing = getattr(shared, part), getattr(protocol, part)
             if differing != value:
                 raise UserError(
                     f'the test differs in its {part}: {value} in {first}, {differing} in '
@@ -97,16 +100,23 @@ def _protocol(name: str, cfg: Config) -> Protocol:
     registered = getattr(_class(dataset, DATASETS), 'METAINFO', {})
     classes = (dataset.get('metainfo') or {}).get('classes') or registered.get('classes', ())
     voc = is_voc(metric)
-    kind = metric.get('type')
     mode = metric.get('eval_mode', '11points') if voc else ''
     overlap = metric.get('iou_thrs') or (0.5 if voc else '')
+    listed = dataset.get('ann_file') or dataset.get('split') or ''
     return Protocol(
-        images=str(Path(dataset.get('data_root') or '', dataset.get('ann_file') or '').resolve()),
+        images=str(Path(dataset.get('data_root') or '', listed).resolve()),
         classes=tuple(classes),
-        metric=VOC if voc else kind if isinstance(kind, str) else kind.__name__,
+        metric=VOC if voc else _name(metric),
         protocol='11 points' if mode == '11points' else mode,
         overlap=str(overlap),
+        dataset=_name(dataset),
     )
+
+
+def _name(part: dict) -> str:
+    """The name of the class of a part of a config."""
+    kind = part.get('type')
+    return kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
 
 
 def _class(part: dict, registry: Registry) -> Any:

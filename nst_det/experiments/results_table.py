@@ -5,18 +5,13 @@ import io
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import TypeVar
 
 from nst_det.errors import UserError, nearest
 from nst_det.evaluation import Metric, PairedGain, Results, paired_gain
 from nst_det.evaluation.results import number_text
-from nst_det.experiments.protocol import VOC, Protocol
+from nst_det.experiments.paper import PAPER, PAPER_LINE
 from nst_det.experiments.trial import Result
-
-PAPER = 'arXiv 1707.01219'
-PAPER_LINE = "the paper's table 4"  # the name of its lines, so that nobody takes them for ours
-
 
 Shared = TypeVar('Shared')
 
@@ -99,8 +94,8 @@ class ResultsTable:
     Args:
         rows (list[Row]): The methods, in the order of the table. Rows without results are left out.
         baseline (str): The method that the others are compared with.
-        paper (dict[str, dict[str, float]]): The values of the paper, ``'mAP'`` and the AP of each
-            class, by method, shown below our values. Defaults to none.
+        paper (dict[str, dict[str, float]]): The values of the paper by method, each a dict by the
+            name of a metric or class, shown below our values. Defaults to none.
         protocol (str): How VOC takes AP. Defaults to ``'11 points'``, as in VOC2007.
         metrics (Sequence[str]): The keys of the metrics to show, such as ``'coco/bbox_mAP_50'``.
             The methods are compared by the first; the others have a column each. Defaults to none:
@@ -145,7 +140,8 @@ class ResultsTable:
         if self.metric.counts_as_voc:
             return f'VOC mAP and AP ({self.protocol}, %) on the test images'
         unit = f', {self.metric.unit}' if self.metric.unit else ''
-        return f'{self.metric.title}{unit} on the test images'
+        lower = '' if self.metric.higher_is_better else ', lower is better'
+        return f'{self.metric.title}{unit} on the test images{lower}'
 
     def gain(self, row: Row) -> PairedGain | None:
         """Compare a method with the baseline, over the seeds that both have.
@@ -183,12 +179,16 @@ class ResultsTable:
             line += [_text(metric, row.metric_mean(metric)) for metric in self.more]
             lines.append(line + [self._text(row.class_mean(name)) for name in self.classes])
             if row.method in self.paper:
-                paper = self.paper[row.method]
-                lines.append(
-                    [PAPER_LINE, f'{paper["mAP"]:.1f}', *([''] * len(self.more))]
-                    + [f'{paper[name]:.1f}' for name in self.classes]
-                )
+                values = self._paper_values(row.method)
+                lines.append([PAPER_LINE, *('' if v is None else _text(m, v) for m, v in values)])
         return lines
+
+    def _paper_values(self, method: str) -> list[tuple[Metric, float | None]]:
+        """The values of the paper in the order of the columns, None where it reports none."""
+        paper = self.paper[method]
+        named = [(metric, metric.name) for metric in (self.metric, *self.more)]
+        named += [(self.metric, name) for name in self.classes]
+        return [(metric, paper.get(name)) for metric, name in named]
 
     def _text(self, value: float, signed: bool = False) -> str:
         return _text(self.metric, value, signed)
@@ -240,7 +240,9 @@ class ResultsTable:
         Returns:
             list[list[str]]: The header, then a line per method that is compared.
         """
-        lines = [['method', f'gain over {self.baseline}', '95 % interval', 'p', 'seeds', '']]
+        lines = [
+            ['method', f'{self.comparison} {self.baseline}', '95 % interval', 'p', 'seeds', '']
+        ]
         for row in self.rows:
             gain = self.gain(row)
             if gain is None:
@@ -253,6 +255,11 @@ class ResultsTable:
             mean = self._text(gain.mean, signed=True)
             lines.append([row.method, mean, interval, p_value, str(gain.seeds), gain.verdict])
         return lines
+
+    @property
+    def comparison(self) -> str:
+        """str: What a difference is called: a negative one is no gain where lower is better."""
+        return 'gain over' if self.metric.higher_is_better else 'change from'
 
     @property
     def points(self) -> str:
@@ -284,9 +291,9 @@ class ResultsTable:
         gains = self.gain_cells()
         if len(gains) > 1:
             text += (
-                f'\nGain over {self.baseline} in {self.points}, paired over the seeds: mean, 95 % '
-                'confidence interval and p-value of the paired t-test, not corrected for the '
-                f'{len(gains) - 1} comparisons.\n\n' + _markdown(gains)
+                f'\n{self.comparison.capitalize()} {self.baseline} in {self.points}, paired over '
+                'the seeds: mean, 95 % confidence interval and p-value of the paired t-test, not '
+                f'corrected for the {len(gains) - 1} comparisons.\n\n' + _markdown(gains)
             )
         return text
 
@@ -314,10 +321,8 @@ class ResultsTable:
                 + [gain and gain.mean, low, high, gain and gain.p_value]
             )
             if row.method in self.paper:
-                paper = self.paper[row.method]
-                aps = [paper[name] for name in self.classes]
-                empty = [''] * len(more)
-                writer.writerow([row.method, PAPER, '', paper['mAP'], '', *empty, *aps, *[''] * 4])
+                mean, *others = [value for _, value in self._paper_values(row.method)]
+                writer.writerow([row.method, PAPER, '', mean, '', *others, *[''] * 4])
         return out.getvalue()
 
 
@@ -335,7 +340,7 @@ def _check_reported(row: Row, keys: Sequence[str]) -> None:
 
 def _text(metric: Metric, value: float, signed: bool = False) -> str:
     """Write a value in the unit of its metric."""
-    return number_text(value, signed, '.1f' if metric.percent else '.4g')
+    return number_text(value, signed, metric.spec)
 
 
 def _classes(results: Results) -> tuple[str, ...]:
@@ -354,37 +359,6 @@ def _shared(by_method: Mapping[str, Sequence[Shared]], name: Callable[[Shared], 
         )
     (value,) = methods
     return value
-
-
-def paper_rows(test: Protocol) -> dict[str, dict[str, float]]:
-    """Read table 4 of the paper.
-
-    Args:
-        test (Protocol): The test of the table that the values are shown in.
-
-    Returns:
-        dict[str, dict[str, float]]: By method, ``'mAP'`` and the AP of each class, in percent.
-
-    Raises:
-        UserError: If the metric is not AP by 11 points, or a class is not one of VOC.
-    """
-    if test.metric != VOC or test.protocol != '11 points':
-        measured = f'{test.metric} {test.protocol}'.strip()
-        raise UserError(
-            f'the paper reports VOC AP by 11 points, the rows {measured}: leave out --paper'
-        )
-    text = files('nst_det.experiments').joinpath('voc07_table4.csv').read_text()
-    lines = [line for line in text.splitlines() if not line.startswith('#')]
-    table = list(csv.DictReader(lines))
-    own = list(table[0])[2:]
-    for name in test.classes:
-        if name not in own:
-            raise UserError(
-                f"the paper has the 20 classes of VOC, and '{name}' is none of them: "
-                f'{nearest(name, own)}; leave out --paper'
-            )
-    keys = ('mAP', *test.classes)
-    return {line['method']: {key: float(line[key]) for key in keys} for line in table}
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -11,9 +11,10 @@ from mmengine.config import Config
 from nst_det.config.detector import is_distiller, teacher_options
 from nst_det.errors import UserError, nearest
 from nst_det.experiments.executor import Executor
+from nst_det.experiments.paper import paper_rows
 from nst_det.experiments.protocol import shared_protocol
 from nst_det.experiments.read_rows import config_name
-from nst_det.experiments.results_table import ResultsTable, Row, paper_rows
+from nst_det.experiments.results_table import ResultsTable, Row
 from nst_det.experiments.run_trials import run_trials
 from nst_det.experiments.table_figure import draw_table
 from nst_det.experiments.trial import Trial
@@ -35,7 +36,7 @@ class TableRun:
             trained first. Defaults to None: each row needs the checkpoint that its config names.
         baseline (str, optional): The name of the row that the others are compared with. Defaults to
             None: the first row.
-        paper (bool): Show the rows of table 4 of the paper beside ours. Defaults to False.
+        paper (bool): Show the values of the paper beside ours. Defaults to False.
         metrics (Sequence[str]): The keys of the metrics to show, see :class:`ResultsTable`.
             Defaults to none.
         validate (bool): Validate during the trainings as the configs say. Defaults to False: the

@@ -6,7 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nst_det.experiments.results_table import PAPER_LINE, ResultsTable
+from nst_det.experiments.paper import PAPER_LINE
+from nst_det.experiments.results_table import ResultsTable
 from nst_det.fileio.atomic import write_atomically
 
 LINE_HEIGHT = 0.32  # inches
@@ -75,4 +76,4 @@ def _draw_gains(axes: Axes, table: ResultsTable, gains: list) -> None:
     axes.spines[['top', 'right', 'left']].set_visible(False)
     several = any(gain.interval for _, gain in gains)
     note = ', 95 % interval (grey: contains 0)' if several else ' (one seed: no intervals)'
-    axes.set_xlabel(f'gain over {table.baseline}, {table.points}{note}', fontsize=9)
+    axes.set_xlabel(f'{table.comparison} {table.baseline}, {table.points}{note}', fontsize=9)

@@ -2,7 +2,7 @@ from .channel_overlays import draw_overlays
 from .channels import match_channels, selectivity
 from .comparison import draw_comparison
 from .gram_matrices import draw_grams
-from .layer_view import LayerView, load_image, merge_views, view_layers
+from .layer_view import LayerView, load_image, load_test_images, merge_views, view_layers
 from .pattern_clouds import draw_clouds
 from .pattern_figures import pixels_of, write_figures
 
@@ -13,6 +13,7 @@ __all__ = [
     'draw_grams',
     'draw_overlays',
     'load_image',
+    'load_test_images',
     'match_channels',
     'merge_views',
     'pixels_of',

@@ -1,21 +1,25 @@
 """The feature maps of one image at the layers of a distiller's transfers."""
 
 import re
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import mmcv
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
+from mmdet.registry import DATASETS
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from nst_det.errors import UserError
 from nst_det.fileio.find import find_image
 from nst_det.models.distillers import NSTDistiller
+from nst_det.models.distillers.taps.classifier import is_classifier
 from nst_det.models.distillers.taps.geometry import compute_strides
 from nst_det.models.distillers.taps.recorder import record
 from nst_det.models.distillers.teacher.output import TeacherOutput
@@ -29,9 +33,9 @@ class LayerView:
     """The feature maps of one image for one transfer: of the teacher and of one student or more.
 
     Args:
-        name (str): The file name of the image without its suffix.
+        name (str): The file name of the image without its suffix, or its number in the data set.
         layer (str): The tapped layer of the student.
-        image (np.ndarray): The image in the size that the detectors take, RGB `(H, W, 3)`, uint8.
+        image (np.ndarray): The image in the size that the networks take, RGB `(H, W, 3)`, uint8.
         strides (tuple[float, float]): Vertical and horizontal pixels per position.
         kernel (Kernel): The kernel of the transfer, or the paper's kernel if its loss has none.
         teacher (Tensor): The teacher's feature map at the positions of the student's,
@@ -103,12 +107,7 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
         inputs = distiller.data_preprocessor(pseudo_collate([data]), False)
         images, samples = inputs['inputs'], inputs['data_samples']
         teacher_outputs = {
-            name: distiller.open_teacher(name)(
-                images,
-                samples,
-                distiller.data_preprocessor,
-                [transfer.teacher_tap for transfer in transfers if transfer.teacher == name],
-            )
+            name: distiller.run_teacher(name, transfers, images, samples)
             for name in dict.fromkeys(transfer.teacher for transfer in transfers)
         }
         student_taps = [transfer.student_tap for transfer in transfers]
@@ -116,9 +115,12 @@ def view_layers(distiller: NSTDistiller, data: dict, title: str) -> list[LayerVi
             distiller.student(images, samples, mode='tensor')
     finally:
         distiller.train(training)
-    batch = Batch.of(images, samples, ignore_padding=True)
+    classifies = is_classifier(distiller.student)
+    batch = Batch.of(images, samples, ignore_padding=not classifies)
+    name = _name(samples[0])
+    image = _loaded_image(data) if classifies else _read_image(samples[0])
     return [
-        _make_view(transfer, tensor, batch, teacher_outputs[transfer.teacher], samples[0], title)
+        _make_view(transfer, tensor, batch, teacher_outputs[transfer.teacher], (name, image), title)
         for transfer, tensor in zip(transfers, tensors)
     ]
 
@@ -128,7 +130,7 @@ def _make_view(
     student_tensor: Tensor,
     batch: Batch,
     teacher_output: TeacherOutput,
-    sample: DetDataSample,
+    named_image: tuple[str, np.ndarray],
     title: str,
 ) -> LayerView:
     student_map, teacher_map, mask = transfer.pair(student_tensor, batch, teacher_output)
@@ -138,10 +140,11 @@ def _make_view(
         feature_map[0, :, :rows, :columns].float().cpu()
         for feature_map in (teacher_map, student_map)
     )
+    name, image = named_image
     return LayerView(
-        name=Path(sample.img_path).stem,
+        name=name,
         layer=transfer.layer,
-        image=_read_image(sample),
+        image=image,
         strides=compute_strides(batch.batch_input_shape, size),
         kernel=getattr(transfer.loss, 'kernel', None) or PolynomialKernel(),
         teacher=teacher,
@@ -149,7 +152,20 @@ def _make_view(
     )
 
 
-def _read_image(sample: DetDataSample) -> np.ndarray:
+def _name(sample: BaseDataElement) -> str:
+    """The name of an image: that of its file, or its number where a data set holds the pixels."""
+    path = sample.get('img_path')
+    return f'image{sample.get("sample_idx", 0)}' if path is None else Path(path).stem
+
+
+def _loaded_image(data: dict) -> np.ndarray:
+    """The image that a classifier takes, which may be a part of its file: RGB `(H, W, 3)`."""
+    image = data['inputs'].permute(1, 2, 0).clamp(0, 255).to(torch.uint8).numpy()
+    # Files are loaded as BGR; a data set that holds the pixels itself has RGB.
+    return image if data['data_samples'].get('img_path') is None else image[..., ::-1]
+
+
+def _read_image(sample: BaseDataElement) -> np.ndarray:
     """Read the image of a sample in the size that the detectors take."""
     image = mmcv.imread(sample.img_path, channel_order='rgb')
     height, width = sample.metainfo.get('img_shape', image.shape)[:2]
@@ -193,4 +209,36 @@ def load_image(cfg: Config, path: str) -> dict:
     data = Compose(get_test_pipeline_cfg(cfg))(dict(img_path=str(path), img_id=0, instances=[]))
     if data is None:
         raise UserError(f'{path} cannot be read as an image: give a JPEG or PNG file')
+    if 'inputs' not in data:
+        raise UserError(
+            f'{path} cannot be loaded, because the test pipeline of this config reads no files: '
+            'choose images of its data set, such as --test-images 0'
+        )
     return data
+
+
+def load_test_images(cfg: Config, numbers: Sequence[int]) -> list[dict]:
+    """Load images of the test set of a config.
+
+    Args:
+        cfg (Config): The complete config.
+        numbers (Sequence[int]): Their numbers in the data set, from 0.
+
+    Returns:
+        list[dict]: The output of the test pipeline for each.
+
+    Raises:
+        UserError: If the config has no test set, or not so many images.
+    """
+    if not numbers:
+        return []
+    if not cfg.get('test_dataloader'):
+        raise UserError('the config has no test_dataloader, whose images are asked for: give one')
+    dataset = DATASETS.build(deepcopy(cfg.test_dataloader.dataset))
+    for number in numbers:
+        if not 0 <= number < len(dataset):
+            raise UserError(
+                f'--test-images has {number}, but the test set has the images 0 to '
+                f'{len(dataset) - 1}'
+            )
+    return [dataset[number] for number in numbers]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 
 
 @pytest.fixture
@@ -32,6 +33,21 @@ def test_it_draws_three_figures_of_an_image_in_two_formats(tool, distilled, tmp_
     assert [file.read_bytes() for file in files] == contents
 
 
+def test_it_draws_images_of_the_test_set_for_a_classifier(tool, write, tiny_classifiers, tmp_path):
+    cfg = tiny_classifiers(tmp_path, distilled=True)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        torch.save(MODELS.build(cfg.model.student).state_dict(), tmp_path / 'student.pth')
+    command = ('visualize_nst', write(cfg), tmp_path / 'student.pth', '--test-images')
+    status, _, err = tool(*command, 3, '-o', 'figures')
+    assert status == 0, err
+    assert sorted(file.name for file in (tmp_path / 'figures').glob('*.png')) == [
+        f'image3_backbone.inception_4b_{figure}.png' for figure in ('channels', 'clouds', 'grams')
+    ]
+    status, _, err = tool(*command, 4, '-o', 'figures')
+    assert status == 2
+    assert 'the test set has the images 0 to 3' in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -50,6 +66,7 @@ def test_it_draws_three_figures_of_an_image_in_two_formats(tool, distilled, tmp_
             "did you mean 'backbone.inception_4",
         ),
         (['{config}', '{checkpoint}', '{image}', '--before', 'gone.pth'], 'gone.pth does not'),
+        (['{config}', '{checkpoint}'], 'there is no image to look at'),
     ],
 )
 def test_a_mistake_is_one_clear_line(tool, distilled, arguments, message):

@@ -160,7 +160,7 @@ class NSTDistiller(StudentView):
         self.auto_weights.follow(hub)
         active = self._active
         teacher_outputs = {
-            name: self._run_teacher(name, active, batch_inputs, batch_data_samples)
+            name: self.run_teacher(name, active, batch_inputs, batch_data_samples)
             for name in dict.fromkeys(transfer.teacher for transfer in active)
         }
         with ExitStack() as stack:
@@ -199,15 +199,26 @@ class NSTDistiller(StudentView):
         """The transfers whose weight in the config is not 0, in effect at the moment or not."""
         return [transfer for transfer in self.transfers if transfer.loss.loss_weight]
 
-    def _run_teacher(
+    def run_teacher(
         self,
         name: str,
-        active: Sequence[Transfer],
+        transfers: Sequence[Transfer],
         batch_inputs: Tensor,
         batch_data_samples: SampleList,
     ) -> TeacherOutput:
-        """Run one teacher on a batch, for those of the active transfers that name it."""
-        readers = [transfer for transfer in active if transfer.teacher == name]
+        """Run one teacher on a batch.
+
+        Args:
+            name (str): The name of the teacher.
+            transfers (Sequence[Transfer]): What will be compared; those that name another teacher
+                are left out.
+            batch_inputs (Tensor): The student's batch, `(N, 3, H, W)`.
+            batch_data_samples (list[DetDataSample]): Its samples.
+
+        Returns:
+            TeacherOutput: The feature maps, and the logits if a transfer needs them.
+        """
+        readers = [transfer for transfer in transfers if transfer.teacher == name]
         if is_classifier(self.student):
             batch_data_samples = filling_samples(batch_data_samples, batch_inputs.shape[2:])
         return self.open_teacher(name)(
@@ -230,7 +241,7 @@ class NSTDistiller(StudentView):
         """
         weighted = self._weighted
         return [
-            self._run_teacher(name, weighted, inputs, data_samples)
+            self.run_teacher(name, weighted, inputs, data_samples)
             for name in dict.fromkeys(transfer.teacher for transfer in weighted)
             if self.teacher_cfgs[name].get('cache')
         ]

@@ -35,7 +35,7 @@ def test_results_show_it_in_percent_and_know_that_lower_is_better():
     results = Results({'top1_error': 0.0439, 'top5_error': 0.001})
     assert results.main.title == 'top-1 error'
     assert not results.main.higher_is_better
-    assert results.text == 'top-1 error 4.4'
+    assert results.text == 'top-1 error 4.39'
 
 
 @pytest.mark.parametrize('topk', [(), (0,), (1.5,)])

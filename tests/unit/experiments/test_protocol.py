@@ -54,6 +54,22 @@ def test_rows_with_different_tests_are_refused_in_one_line(other, line):
         shared_protocol(dict(a=config(), b=other))
 
 
+def test_two_types_of_data_sets_that_read_the_same_images_share_a_protocol():
+    other = config()
+    other.test_dataloader.dataset.type = 'VOCDevkitDataset'
+    assert shared_protocol(dict(a=config(), b=other)).dataset == 'VOCDataset'
+
+
+def test_the_splits_of_a_data_set_without_a_list_are_different_tests():
+    def split(name):
+        dataset = dict(type='DigitsDataset', split=name)
+        evaluator = dict(type='ClassificationError')
+        return Config(dict(test_dataloader=dict(dataset=dataset), test_evaluator=evaluator))
+
+    with pytest.raises(UserError, match='its images'):
+        shared_protocol(dict(a=split('test'), b=split('train')))
+
+
 def test_rows_tested_by_coco_share_a_protocol_without_voc():
     coco = config(type='CocoMetric', ann_file='test.json')
     protocol = shared_protocol(dict(a=coco, b=coco))

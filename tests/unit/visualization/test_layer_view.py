@@ -1,13 +1,15 @@
 """The feature maps in a figure are those that the loss compares."""
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from nst_det.errors import UserError
-from nst_det.visualization import load_image, merge_views, view_layers
+from nst_det.visualization import load_image, load_test_images, merge_views, view_layers
 
 
 @pytest.fixture
@@ -37,6 +39,30 @@ def test_the_mmd2_of_a_view_is_that_of_the_training(tiny_distiller, distiller, i
     assert view.mmd2('after') == pytest.approx(
         losses['mmd2_backbone_inception_4b'].item(), rel=1e-4
     )
+
+
+def test_the_mmd2_of_a_view_of_a_classifier_is_that_of_the_training(tiny_classifiers, tmp_path):
+    cfg = tiny_classifiers(tmp_path, distilled=True)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        distiller = MODELS.build(cfg.model).eval()
+        (data,) = load_test_images(cfg, [2])
+        (view,) = view_layers(distiller, data, 'after')
+    batch = distiller.data_preprocessor(pseudo_collate([data]), False)
+    with torch.no_grad():
+        losses = distiller(**batch, mode='loss')
+    assert (view.name, view.image.shape) == ('image2', (16, 16, 3))
+    assert np.array_equal(view.image, data['inputs'].permute(1, 2, 0).numpy())
+    assert view.mmd2('after') == pytest.approx(
+        losses['mmd2_backbone_inception_4b'].item(), rel=1e-4
+    )
+
+
+def test_a_file_is_refused_where_the_pipeline_reads_none(tiny_classifiers, tmp_path, image):
+    with (
+        DefaultScope.overwrite_default_scope('mmpretrain'),
+        pytest.raises(UserError, match='reads no files: choose images of its data set'),
+    ):
+        load_image(tiny_classifiers(tmp_path), image)
 
 
 def test_viewing_does_not_change_the_distiller(tiny_distiller, distiller, image):
