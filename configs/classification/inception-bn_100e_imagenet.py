@@ -5,3 +5,5 @@ _base_ = [
     '../_base_/default_runtime_classification.py',
     '../_base_/schedules/schedule_100e_imagenet.py',
 ]
+
+default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=1))

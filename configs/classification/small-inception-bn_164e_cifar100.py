@@ -13,3 +13,5 @@ model = dict(
     ),
     head=dict(num_classes=100),
 )
+
+default_hooks = dict(checkpoint=dict(interval=4, max_keep_ckpts=1))

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torchvision
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS
+from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
 from nst_det.config.validators import check_choice, check_path
@@ -29,7 +29,7 @@ class CIFAR10Dataset(BaseDataset):
         UserError: If a file is missing or damaged, or an argument is not valid.
     """
 
-    title = 'CIFAR-10'
+    title, reader = 'CIFAR-10', CIFAR10
 
     def __init__(self, data_root: str, split: str, **kwargs: Any) -> None:
         kind = type(self).__name__
@@ -43,9 +43,8 @@ class CIFAR10Dataset(BaseDataset):
             list[dict]: Of each image ``img`` `(32, 32, 3)`, RGB, uint8, its shape as ``img_shape``
             and ``ori_shape``, ``gt_label`` and ``img_id``.
         """
-        reader = self._reader()
-        self._check_files(reader)
-        found = reader(self.data_root, train=self.split == 'train')
+        self._check_files()
+        found = self.reader(self.data_root, train=self.split == 'train')
         self._metainfo.setdefault('classes', tuple(found.classes))
         shape = found.data.shape[1:3]
         return [
@@ -53,12 +52,9 @@ class CIFAR10Dataset(BaseDataset):
             for i, (image, label) in enumerate(zip(found.data, found.targets))
         ]
 
-    def _reader(self) -> Any:
-        """The class of torchvision that reads this data set."""
-        return torchvision.datasets.CIFAR10
-
-    def _check_files(self, reader: Any) -> None:
+    def _check_files(self) -> None:
         """Check that all files are there, as torchvision does without naming one."""
+        reader = self.reader
         folder = Path(self.data_root, reader.base_folder)
         files = [*reader.train_list, *reader.test_list]
         files.append([reader.meta['filename'], reader.meta['md5']])
@@ -86,7 +82,4 @@ class CIFAR100Dataset(CIFAR10Dataset):
         UserError: If a file is missing or damaged, or an argument is not valid.
     """
 
-    title = 'CIFAR-100'
-
-    def _reader(self) -> Any:
-        return torchvision.datasets.CIFAR100
+    title, reader = 'CIFAR-100', CIFAR100

@@ -57,7 +57,8 @@ class ImageNetDataset(BaseDataset):
             expected = len(wanted) if wanted else CLASSES
             if found != expected:
                 raise _missing(
-                    self.data_root, f'{folder} holds {found} folders, one a class makes {expected}'
+                    self.data_root,
+                    f'{folder} holds {found} folders, expected one for each of {expected} classes',
                 )
         options = dict(metainfo=dict(classes=wanted)) if wanted else {}
         reader = ImageNet(self.data_root, self.split, lazy_init=True, **options)

@@ -10,4 +10,3 @@ optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0001)
 )
 auto_scale_lr = dict(enable=False, base_batch_size=512)
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=3))

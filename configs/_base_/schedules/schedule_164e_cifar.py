@@ -12,4 +12,3 @@ optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0001)
 )
 auto_scale_lr = dict(enable=False, base_batch_size=128)
-default_hooks = dict(checkpoint=dict(interval=4, max_keep_ckpts=1))
