@@ -195,6 +195,20 @@ def tiny_distiller(tiny_distillers, tmp_path) -> Callable[..., Config]:
     return partial(tiny_distillers, tmp_path)
 
 
+@pytest.fixture(params=['detector', 'classifier'])
+def kind(request) -> str:
+    """What student and teacher are: the test runs for each."""
+    return request.param
+
+
+@pytest.fixture
+def either_distiller(kind, request, tmp_path) -> Callable[..., Config]:
+    """``either_distiller(**changes)``: the shrunk NST config of detectors, then of classifiers."""
+    if kind == 'detector':
+        return partial(request.getfixturevalue('tiny_distillers'), tmp_path)
+    return partial(request.getfixturevalue('tiny_classifiers'), tmp_path, True)
+
+
 @pytest.fixture
 def dense_detector() -> Callable[..., dict]:
     """A one-stage detector whose loss knows no chance: ``dense_detector(width=0.125)``."""

@@ -8,28 +8,29 @@ from mmengine.runner import Runner
 
 from nst_det.models.distillers.teacher.teacher import Teacher
 
-VIEWS = dict(type='FixedViews', views=2)
+VIEWS = dict(type='mmdet.FixedViews', views=2)
+
+
+def with_cache(cfg, tmp_path):
+    """Give a distiller a cache and two views of its 8 images."""
+    cfg.model.teacher.cache = str(tmp_path / 'maps')
+    cfg.train_dataloader.dataset = dict(VIEWS, dataset=cfg.train_dataloader.dataset)
+    return cfg
 
 
 @pytest.fixture
 def cached_config(tiny_distiller, tmp_path):
-    """The tiny distiller with a cache and two views of its 8 images."""
-
-    def make(**changes):
-        cfg = tiny_distiller(**changes)
-        cfg.model.teacher.cache = str(tmp_path / 'maps')
-        cfg.train_dataloader.dataset = dict(VIEWS, dataset=cfg.train_dataloader.dataset)
-        return cfg
-
-    return make
+    return lambda **changes: with_cache(tiny_distiller(**changes), tmp_path)
 
 
 def shares(runner):
     return runner.message_hub.get_scalar('train/teacher_cached').data[0].tolist()
 
 
-def test_after_the_tool_the_teacher_runs_in_no_iteration(tool, write, cached_config, monkeypatch):
-    config = write(cached_config())
+def test_after_the_tool_the_teacher_runs_in_no_iteration(
+    tool, write, either_distiller, tmp_path, monkeypatch
+):
+    config = write(with_cache(either_distiller(), tmp_path))
     status, out, err = tool('precompute_teacher', config)
     assert status == 0, err
     plan = re.search(
@@ -46,7 +47,7 @@ def test_after_the_tool_the_teacher_runs_in_no_iteration(tool, write, cached_con
         raise AssertionError('the teacher runs')
 
     monkeypatch.setattr(Teacher, '_forward', refuse)
-    runner = Runner.from_cfg(cached_config())
+    runner = Runner.from_cfg(with_cache(either_distiller(), tmp_path))
     runner.train()
     assert shares(runner) == [1.0] * 4
 

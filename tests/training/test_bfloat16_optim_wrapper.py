@@ -1,7 +1,5 @@
 """A training in bfloat16 on a CPU: convolutions in bfloat16, weights and losses in float32."""
 
-from functools import partial
-
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -23,15 +21,12 @@ def first_loss(cfg, name):
     return runner, types, runner.message_hub.get_scalar('train/loss').data[0][0]
 
 
-@pytest.mark.parametrize('kind', ['detector', 'classifier'])
 def test_a_distilled_training_in_bfloat16_begins_with_nearly_the_same_loss(
-    kind, request, tmp_path, monkeypatch
+    either_distiller, monkeypatch
 ):
     monkeypatch.setattr(bfloat16_optim_wrapper, 'is_native', lambda precision, device: True)
-    tiny = request.getfixturevalue('tiny_distiller' if kind == 'detector' else 'tiny_classifiers')
-    make = tiny if kind == 'detector' else partial(tiny, tmp_path, True)
-    _, plain, expected = first_loss(make(), 'float32')
-    cfg = make()
+    _, plain, expected = first_loss(either_distiller(), 'float32')
+    cfg = either_distiller()
     cfg.optim_wrapper.type = 'Bfloat16OptimWrapper'
     runner, types, loss = first_loss(cfg, 'bfloat16')
     assert {dtype for _, dtype in plain} == {torch.float32}

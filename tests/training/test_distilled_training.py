@@ -31,11 +31,6 @@ def assert_same(weights, expected):
         assert torch.equal(weights[key], value), key
 
 
-@pytest.fixture(params=['detector', 'classifier'])
-def kind(request):
-    return request.param
-
-
 @pytest.fixture
 def tiny_config(kind, tiny_config, request, tmp_path):
     if kind == 'detector':
@@ -44,10 +39,8 @@ def tiny_config(kind, tiny_config, request, tmp_path):
 
 
 @pytest.fixture
-def tiny_distiller(kind, tiny_distiller, request, tmp_path):
-    if kind == 'detector':
-        return tiny_distiller
-    return partial(request.getfixturevalue('tiny_classifiers'), tmp_path, True)
+def tiny_distiller(either_distiller):
+    return either_distiller
 
 
 @pytest.fixture

@@ -107,10 +107,12 @@ def results(work_dir: Path) -> tuple[dict, dict, dict, list]:
         pytest.param('one', False, id='one stage'),
         pytest.param('two', False, id='two stages', marks=pytest.mark.slow),
         pytest.param('one', True, id='synchronised batch norms', marks=pytest.mark.slow),
+        pytest.param('classifier', True, id='classifier'),
     ],
 )
 def test_two_processes_train_as_one_process_with_the_complete_batch(
     tiny_distiller,
+    tiny_classifiers,
     dense_detector,
     sample_everything,
     tmp_path,
@@ -119,16 +121,17 @@ def test_two_processes_train_as_one_process_with_the_complete_batch(
     stages,
     synchronised,
 ):
-    cfg = tiny_distiller()
+    cfg = tiny_classifiers(tmp_path, True) if stages == 'classifier' else tiny_distiller()
     if stages == 'one':
         cfg.model.student = dense_detector()
         cfg.model.teacher = dict(config=dense_detector(width=0.25), checkpoint='random')
-    else:
+    elif stages == 'two':
         sample_everything(cfg.model.student)
     cfg.model.transfers = TRANSFERS
     if synchronised:
-        norms = dict(norm_eval=False, norm_cfg=dict(type='SynchronisedOnCPUs', eps=0.1))
-        cfg.model.student.backbone.update(norms)
+        cfg.model.student.backbone.norm_cfg = dict(type='SynchronisedOnCPUs', eps=0.1)
+        if stages != 'classifier':  # a classifier has no such option
+            cfg.model.student.backbone.norm_eval = False
     (tmp_path / 'keep_losses.py').write_text(KEEP_LOSSES)
     (tmp_path / 'synchronise.py').write_text(SYNCHRONISE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -136,10 +139,14 @@ def test_two_processes_train_as_one_process_with_the_complete_batch(
     cfg.custom_imports = dict(imports=imports, allow_failed_imports=False)
     cfg.custom_hooks.append(dict(type='KeepLosses'))
     cfg.train_dataloader.sampler.shuffle = False
-    # Each half of a batch has enough objects that no head replaces their number by 1.
-    crowded = make_shapes_devkit(tmp_path / 'shapes', 8, 4, image_size=64, seed=2)
-    cfg.train_dataloader.dataset.data_root = f'{crowded}/'
-    cfg.train_dataloader.dataset.pipeline[2].prob = 0.0  # each process draws its own flips
+    pipeline = cfg.train_dataloader.dataset.pipeline  # of which each process draws its own numbers
+    if stages == 'classifier':
+        del pipeline[0]
+    else:
+        pipeline[2].prob = 0.0
+        # Each half of a batch has enough objects that no head replaces their number by 1.
+        crowded = make_shapes_devkit(tmp_path / 'shapes', 8, 4, image_size=64, seed=2)
+        cfg.train_dataloader.dataset.data_root = f'{crowded}/'
     cfg.optim_wrapper = dict(
         type='OptimWrapper',
         optimizer=dict(type='SGD', lr=0.02, momentum=0.9),
