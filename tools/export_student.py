@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 import nst_det_tool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mmengine.config import Config
     from torch import nn
+
+    from nst_det.export.origin import Origin
 
 
 def parse_args() -> argparse.Namespace:
@@ -102,6 +106,8 @@ def main(args: argparse.Namespace) -> None:
     from nst_det.config.plain import plain_config
     from nst_det.config.settings import change
     from nst_det.export.openvino_model import check_openvino
+    from nst_det.export.origin import read_origin
+    from nst_det.fileio.checkpoint import reading_once
     from nst_det.models.layers.fold_batch_norm import fuse_batch_norms
 
     MMLogger.get_current_instance().setLevel('WARNING')  # without where each weight was found
@@ -114,25 +120,33 @@ def main(args: argparse.Namespace) -> None:
     if args.openvino:
         check_openvino(Path(args.openvino))
     plain = plain_config(cfg)
-    student, meta = load_student(plain, args.checkpoint, args.prefix)
+    with reading_once():
+        student, meta = load_student(plain, args.checkpoint, args.prefix)
+        origin = read_origin(args.checkpoint, cfg)
     if args.fuse:
         print('{} of {} batch norms fused'.format(*fuse_batch_norms(student)))
     meta = write_student(student, plain, meta, files)
     print(f'Wrote {files.checkpoint} and {files.config}', flush=True)
     if args.onnx or args.openvino or args.int8:
-        export_graphs(cfg, plain, student, meta, args)
+        classes = meta['dataset_meta'].get('classes') or ()
+        export_graphs(cfg, plain, student, origin, classes, args)
     if args.repeats:
         print_costs(cfg, student, args)
 
 
 def export_graphs(
-    cfg: 'Config', plain: 'Config', student: 'nn.Module', meta: dict, args: argparse.Namespace
+    cfg: 'Config',
+    plain: 'Config',
+    student: 'nn.Module',
+    origin: 'Origin',
+    classes: 'Iterable[str]',
+    args: argparse.Namespace,
 ) -> None:
     """Write the graphs of the student that verification finds equal, each with its card."""
     from nst_det.apis.export_onnx import Export, make_onnx
     from nst_det.export.test_set import TestSet
 
-    model = make_onnx(student, plain, meta['dataset_meta']['classes'])
+    model = make_onnx(student, plain, classes)
     sources = [Path(path) for path in args.verify or ()]
     is_set = len(sources) == 1 and (sources[0].is_dir() or sources[0].suffix == '.json')
     test_set, files = None, []
@@ -140,7 +154,7 @@ def export_graphs(
         test_set = TestSet(plain, *sources)
     else:
         files = sources
-    export = Export(student, model, cfg, meta, test_set, files, args.repeats, args.license)
+    export = Export(student, model, cfg, origin, test_set, files, args.repeats, args.license)
     if args.onnx:
         export.write_onnx(Path(args.onnx))
     if args.openvino:

@@ -5,20 +5,24 @@ need neither torch nor mmdet: numpy, Pillow and the runtime are enough.
 """
 
 import argparse
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nst_det_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from nst_det.errors import UserError
     from nst_det.runtime.detections import ImageDetections
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 
 def parse_args() -> argparse.Namespace:
+    from nst_det.cli import check_different
     from nst_det.config.find import find_config
     from nst_det.errors import UserError, refuse_existing
     from nst_det.fileio.find import find_checkpoint
@@ -62,6 +66,8 @@ def parse_args() -> argparse.Namespace:
         raise UserError(f'--score-thr is {args.score_thr}, expected a number from 0 to 1')
     if args.batch_size < 1 or args.threads < 0:
         raise UserError('--batch-size and --threads are numbers of at least 1 and 0')
+    if Path(args.model).suffix.lower() in SUFFIXES:
+        raise UserError(f'the model is {args.model}, an image: the model comes first')
     if is_checkpoint(args):
         find_checkpoint(args.model)
         trust(args.trust_pickled_checkpoint)
@@ -71,9 +77,10 @@ def parse_args() -> argparse.Namespace:
         raise UserError(f'there is no model {Path(args.model).absolute()}')
     elif args.config is not None:
         raise UserError(f'--config is for checkpoints, and {args.model} is an exported model')
-    for file in (args.out, args.json, args.csv):
-        if file is not None:
-            refuse_existing(Path(file))
+    outputs = [Path(file) for file in (args.out, args.json, args.csv) if file is not None]
+    check_different('-o, --json and --csv', outputs)
+    for file in outputs:
+        refuse_existing(file)
     args.images = find_images(args.images)
     return args
 
@@ -102,29 +109,52 @@ def find_images(paths: list[str]) -> list[Path]:
 
 
 def main(args: argparse.Namespace) -> None:
+    from nst_det.errors import UserError
     from nst_det.fileio.atomic import write_atomically
-    from nst_det.runtime.output import coco_json, csv_text, write_picture
+    from nst_det.runtime.output import CocoDetections, csv_text, write_picture
 
-    classes, detections = start(args)
+    left_out: list[UserError] = []
+
+    def leave_out(error: UserError) -> None:
+        left_out.append(error)
+        print(f'{error}: left out', file=sys.stderr, flush=True)
+
+    classes, detections = start(args, leave_out if len(args.images) > 1 else None)
+    coco = CocoDetections(classes)
     found = []
     for one in detections:
-        found.append(one.above(args.score_thr))
-        counts = [(name, int((found[-1].labels == i).sum())) for i, name in enumerate(classes)]
+        one = one.above(args.score_thr)
+        counts = [(name, int((one.labels == i).sum())) for i, name in enumerate(classes)]
         text = ', '.join(f'{count} {name}' for name, count in counts if count) or 'nothing'
         print(f'{one.file}: {text}', flush=True)
+        coco.add(one)
+        found.append(replace(one, masks=None))
         if args.out:
-            # Two images of one name in different folders keep both their pictures.
-            name = f'{len(found):04d}_{one.file.name}'
-            write_picture(found[-1], classes, Path(args.out) / name)
-    for file, write in ((args.json, coco_json), (args.csv, csv_text)):
-        if file:
-            write_atomically(file, write(found, classes).encode())
-            print(f'Wrote {file}')
-    if args.out:
+            write_picture(one, classes, Path(args.out) / picture_name(len(found), one.file))
+    if found and args.json:
+        write_atomically(args.json, coco.text().encode())
+        print(f'Wrote {args.json}')
+    if found and args.csv:
+        write_atomically(args.csv, csv_text(found, classes).encode())
+        print(f'Wrote {args.csv}')
+    if found and args.out:
         print(f'Wrote {len(found)} pictures to {args.out}')
+    if left_out:
+        raise UserError(
+            f'{len(left_out)} of {len(args.images)} images were left out, see above; the results '
+            f'are of {len(found)}'
+        )
 
 
-def start(args: argparse.Namespace) -> 'tuple[tuple[str, ...], Iterator[ImageDetections]]':
+def picture_name(number: int, file: Path) -> str:
+    """Name a picture, so that two images of one name in different folders keep both of theirs."""
+    suffix = '' if file.suffix.lower() in SUFFIXES else '.png'
+    return f'{number:04d}_{file.name}{suffix}'
+
+
+def start(
+    args: argparse.Namespace, leave_out: 'Callable[[UserError], object] | None'
+) -> 'tuple[tuple[str, ...], Iterator[ImageDetections]]':
     """Open the model: gives its classes, and the detections as they are found."""
     if is_checkpoint(args):
         from mmengine.logging import MMLogger
@@ -133,12 +163,12 @@ def start(args: argparse.Namespace) -> 'tuple[tuple[str, ...], Iterator[ImageDet
 
         MMLogger.get_current_instance().setLevel('WARNING')
         model = CheckpointModel(args.model, args.config)
-        return model.classes, model.detect(args.images)
+        return model.classes, model.detect(args.images, leave_out)
     from nst_det.runtime.detections import detect
     from nst_det.runtime.session import open_session
 
     session = open_session(args.model, args.threads)
-    return session.info.classes, detect(session, args.images, args.batch_size)
+    return session.info.classes, detect(session, args.images, args.batch_size, leave_out)
 
 
 if __name__ == '__main__':

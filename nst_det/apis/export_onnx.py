@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from nst_det.export.latency import Latency, measure_latency
 from nst_det.export.model_card import Measured, model_card
 from nst_det.export.onnx_graph import record_graph, with_info
 from nst_det.export.openvino_model import write_openvino
+from nst_det.export.origin import Origin
 from nst_det.export.quantize import calibration_images, quantize
 from nst_det.export.test_set import MAP_TOLERANCE, TestSet, map_difference
 from nst_det.export.verify import Batch, made_images, predict, verify
@@ -171,8 +171,8 @@ class Export:
     Args:
         student (nn.Module): The student, in evaluation mode, on the CPU.
         model (OnnxModel): Its graph.
-        cfg (Config): The config of the training, for the cards.
-        meta (dict): The ``meta`` of the exported checkpoint.
+        cfg (Config): The config that it is exported with, for the cards.
+        origin (Origin): Where its weights come from, for the cards.
         test_set (TestSet | None): What to measure mAP on; None: nothing.
         files (list[Path]): Images to verify the graphs with.
         repeats (int): How often each graph is timed; 0: not at all.
@@ -182,7 +182,7 @@ class Export:
     student: nn.Module
     model: OnnxModel
     cfg: Config
-    meta: dict[str, Any]
+    origin: Origin
     test_set: TestSet | None
     files: list[Path]
     repeats: int
@@ -191,6 +191,7 @@ class Export:
     def __post_init__(self) -> None:
         self._batches = verification_images(self.model.info, self.test_set, self.files)
         self._student_maps: dict[str, float] | None = None
+        self._threads = torch.get_num_threads()  # so that the times can be compared
 
     def write_onnx(self, out: Path) -> None:
         """Write an ONNX file and its card.
@@ -201,7 +202,7 @@ class Export:
         Raises:
             UserError: If the graph detects something else than the student.
         """
-        measured = self._check('ONNX Runtime', OnnxSession(self.model.content))
+        measured = self._check('ONNX Runtime', OnnxSession(self.model.content, self._threads))
         write_atomically(out, self.model.content)
         self._write_card(out, measured)
 
@@ -219,7 +220,7 @@ class Export:
         ) as part:
             built = Path(part, folder.name)
             write_openvino(self.model.content, self.model.info, built)
-            measured = self._check('OpenVINO', OpenVinoSession(built))
+            measured = self._check('OpenVINO', OpenVinoSession(built, self._threads))
             built.rename(folder)
         self._write_card(folder, measured)
 
@@ -232,7 +233,7 @@ class Export:
             images (int): How many training images to calibrate on.
         """
         content = quantize(self.model.content, calibration_images(plain, images))
-        session = OnnxSession(content)
+        session = OnnxSession(content, self._threads)
         outputs = session.run(self._batches[0].images.numpy())
         if not all(np.isfinite(outputs[name]).all() for name in ('boxes', 'scores')):
             raise UserError('the graph in INT8 gives NaN: not written')
@@ -266,6 +267,12 @@ class Export:
         if self.test_set is not None:
             if self._student_maps is None:
                 self._student_maps = self.test_set.evaluate_detector(self.student)
+            if not self._student_maps:
+                raise UserError(
+                    'the metric of the test set gives no mAP of the student, which so cannot be '
+                    'compared: it detects nothing there, or the test_evaluator measures something '
+                    'else'
+                )
             maps = {'torch': self._student_maps, name: self.test_set.evaluate_graph(session)}
             for one, values in maps.items():
                 print(f'{one}: ' + ', '.join(f'{key} {value:.4f}' for key, value in values.items()))
@@ -276,11 +283,12 @@ class Export:
             latency, conditions = measure_graphs(
                 self.student, {name: session}, (shape[0], shape[1]), self.repeats
             )
-        return Measured(maps, latency, conditions, verdict)
+        test_set = self.test_set.description if self.test_set is not None else ''
+        return Measured(maps, latency, conditions, verdict, test_set)
 
     def _write_card(self, model: Path, measured: Measured) -> None:
         card = model_card(
-            self.cfg, self.meta, self.model.info, {'model': model}, measured, self.license_text
+            self.cfg, self.origin, self.model.info, {'model': model}, measured, self.license_text
         )
         write_atomically(card_file(model), card.encode())
         print(f'Wrote {model} and {card_file(model)}', flush=True)

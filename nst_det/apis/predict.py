@@ -1,6 +1,6 @@
 """Detecting in image files with the checkpoint of a training, or with an exported checkpoint."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from nst_det.errors import UserError
 from nst_det.export.info import ANNOTATIONS, LOADERS, test_pipeline
 from nst_det.fileio.checkpoint import reading_once
 from nst_det.fileio.state_dict import find_meta, read_checkpoint
-from nst_det.runtime.detections import ImageDetections
+from nst_det.runtime.detections import ImageDetections, usable
 from nst_det.runtime.images import read_image
 
 
@@ -48,17 +48,24 @@ class CheckpointModel:
         self._pipeline = Compose([*deepcopy(steps), pack])
 
     @torch.no_grad()
-    def detect(self, files: Sequence[Path]) -> Iterator[ImageDetections]:
+    def detect(
+        self, files: Sequence[Path], leave_out: Callable[[UserError], object] | None = None
+    ) -> Iterator[ImageDetections]:
         """Detect in images.
 
         Args:
             files (Sequence[Path]): The images.
+            leave_out (Callable, optional): Called with the error of an image that cannot be read,
+                which is then left out. Defaults to None: the error is raised.
 
         Yields:
             ImageDetections: The detections in the next image.
+
+        Raises:
+            UserError: If an image cannot be read, without ``leave_out``.
         """
-        for file in files:
-            pixels = np.ascontiguousarray(read_image(file)[:, :, ::-1])
+        for file, image in usable(files, read_image, leave_out):
+            pixels = np.ascontiguousarray(image[:, :, ::-1])
             size = pixels.shape[:2]
             data = self._pipeline(dict(img=pixels, img_shape=size, ori_shape=size))
             data['data_samples'].set_metainfo(

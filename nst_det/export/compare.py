@@ -48,8 +48,9 @@ class Comparison:
         expected (int): Detections of the detector. Defaults to 0.
         given (int): Detections of the graph. Defaults to 0.
         matched (int): Pairs of one class, whose boxes and scores agree. Defaults to 0.
-        ties (int): Detections of one side alone that equal scores explain: of boxes with one score,
-            or a score at the threshold, either may be kept. Defaults to 0.
+        ties (int): Detections of one side alone that equal scores explain: of boxes with one score
+            either may be kept, so the other side has another one of it alone; or the score is at
+            the threshold. Defaults to 0.
         box (float): The largest difference of a side of a pair, in pixels. Defaults to 0.
         score (float): The largest difference of a score of a pair. Defaults to 0.
         mask (float): The largest share of a box's pixels that differ in its mask. Defaults to 0.
@@ -113,10 +114,12 @@ def compare(expected: Found, given: Found, limits: Limits) -> Comparison:
         found.score = max(found.score, float(abs(expected.scores[i] - given.scores[j])))
     left = sorted(set(range(found.expected)) - {i for i, _ in pairs})
     right = sorted(set(range(found.given)) - {j for _, j in pairs})
-    # A tie changes which box is kept, not how many there are but at the threshold.
-    for side, alone, name in ((expected, left, 'not by the graph'), (given, right, 'only by it')):
+    for side, alone, others, name in (
+        (expected, left, given.scores[right], 'not by the graph'),
+        (given, right, expected.scores[left], 'only by it'),
+    ):
         for i in alone:
-            if _is_tie(i, side, expected, limits):
+            if _is_tie(i, side, others, expected, limits):
                 found.ties += 1
             else:
                 found.wrong.append(
@@ -151,15 +154,20 @@ def _match(expected: Found, given: Found) -> list[tuple[int, int]]:
     return pairs
 
 
-def _is_tie(index: int, side: Found, expected: Found, limits: Limits) -> bool:
-    """Whether a detection's score equals another one's, the threshold, or the last one's."""
+def _is_tie(index: int, side: Found, others: np.ndarray, expected: Found, limits: Limits) -> bool:
+    """Whether a detection's score equals another one's, the threshold, or the last one's.
+
+    ``others`` are the scores that the other side alone has: a tie changes which box is kept, so one
+    of them must be equal too.
+    """
     score = side.scores[index]
     equal = np.abs(expected.scores - score) <= TIE
     if side is expected:
         equal[index] = False
+    is_other_kept = equal.any() and (np.abs(others - score) <= TIE).any()
     is_full = len(expected.scores) == limits.most > 1
     at_the_end = is_full and abs(expected.scores.min() - score) <= TIE
-    return bool(equal.any() or at_the_end or abs(score - limits.score_thr) <= TIE)
+    return bool(is_other_kept or at_the_end or abs(score - limits.score_thr) <= TIE)
 
 
 def _compare_masks(

@@ -1,5 +1,6 @@
 """The description that an exported model carries, from the detector and its config."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -64,6 +65,26 @@ def test_dataset(cfg: Config) -> dict[str, Any]:
     while 'dataset' in dataset:
         dataset = dataset['dataset']
     return dataset
+
+
+def dataset_line(dataset: Mapping[str, Any]) -> str:
+    """Describe a data set in a line.
+
+    Args:
+        dataset (Mapping[str, Any]): Its config; data sets in it are found.
+
+    Returns:
+        str: Types and annotations.
+    """
+    inner = dataset
+    while 'dataset' in inner:
+        inner = inner['dataset']
+    parts = inner.get('datasets') or [inner]
+    lines = [
+        f'{part.get("type")} {part.get("data_root") or ""}{part.get("ann_file") or ""}'
+        for part in parts
+    ]
+    return '; '.join(map(str.strip, lines)) if dataset else 'none in the config'
 
 
 def test_pipeline(cfg: Config) -> list[dict]:

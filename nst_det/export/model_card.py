@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from mmengine.config import Config
 
 from nst_det.compat.versions import collect_versions
 from nst_det.config.detector import is_distiller, teacher_options
-from nst_det.export.info import test_dataset
+from nst_det.export.info import dataset_line, test_dataset
 from nst_det.export.latency import Latency
+from nst_det.export.origin import Origin
+from nst_det.models.losses.auto_weight import AUTO
 from nst_det.runtime.model_info import ModelInfo
 
 NOT_GIVEN = 'not given: export with --license'
+RUNTIMES = ('onnx', 'onnxruntime', 'openvino')
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,19 @@ class Measured:
         latency (dict[str, Latency]): By name. Empty if it was not measured.
         conditions (str): The size of the image, the machine and its threads.
         verdict (str): What the verification found.
+        test_set (str): What the precisions were measured on.
     """
 
     maps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     latency: Mapping[str, Latency] = field(default_factory=dict)
     conditions: str = ''
     verdict: str = ''
+    test_set: str = ''
 
 
 def model_card(
     cfg: Config,
-    meta: Mapping[str, Any],
+    origin: Origin,
     info: ModelInfo,
     files: Mapping[str, Path],
     measured: Measured,
@@ -47,8 +53,8 @@ def model_card(
     """Write the card of an exported student.
 
     Args:
-        cfg (Config): The config of the training.
-        meta (Mapping[str, Any]): The ``meta`` of the checkpoint.
+        cfg (Config): The config that it was exported with.
+        origin (Origin): Where its weights come from.
         info (ModelInfo): The description in the export.
         files (Mapping[str, Path]): Files to name with their hashes, by what they are.
         measured (Measured): What was measured.
@@ -61,51 +67,54 @@ def model_card(
     parts = [
         '\n'.join([*front, '---']),
         f'# {info.name}, {len(info.classes)} classes',
-        '## Training\n\n' + _table(training_facts(cfg, meta)),
+        '## Training\n\n' + _table(training_facts(cfg, origin)),
         '## Results\n\n' + _results(measured),
         '## Use\n\n' + _table(use_facts(info)),
         '## Files\n\n' + _table({name: _file_line(file) for name, file in files.items()}),
-        '## Versions\n\n' + _table(collect_versions()),
+        '## Versions\n\n' + _table({**collect_versions(), **_runtimes()}),
         f'## License\n\n{license_text or NOT_GIVEN}',
     ]
     return '\n\n'.join(parts) + '\n'
 
 
-def training_facts(cfg: Config, meta: Mapping[str, Any]) -> dict[str, str]:
+def training_facts(cfg: Config, origin: Origin) -> dict[str, str]:
     """Find what a student was trained on and with.
 
     Args:
-        cfg (Config): The config of the training.
-        meta (Mapping[str, Any]): The ``meta`` of the checkpoint.
+        cfg (Config): The config that it was exported with.
+        origin (Origin): Where its weights come from.
 
     Returns:
         dict[str, str]: Values by name.
     """
+    meta, trained = origin.meta, origin.cfg
     facts = {'config': str(cfg.filename or 'of the checkpoint')}
-    seed = meta.get('seed', (cfg.get('randomness') or {}).get('seed'))
+    facts['checkpoint'] = _file_line(origin.checkpoint)
+    seed = meta.get('seed', (trained.get('randomness') or {}).get('seed'))
     facts['seed'] = 'not known' if seed is None else str(seed)
     for key, name in (('epoch', 'epochs'), ('iter', 'iterations'), ('experiment_name', 'run')):
         if key in meta:
             facts[name] = str(meta[key])
-    facts['training set'] = _dataset_line((cfg.get('train_dataloader') or {}).get('dataset') or {})
-    facts['test set'] = _dataset_line(test_dataset(cfg))
-    if is_distiller(cfg):
-        for teacher in teacher_options(cfg.model):
-            name = f'teacher {teacher["name"]}' if teacher.get('name') else 'teacher'
-            config = teacher.get('config') or teacher.get('backbone')
-            facts[name] = config if isinstance(config, str) else str((config or {}).get('type'))
-            checkpoint = teacher.get('checkpoint')
-            facts[f'{name} weights'] = (
-                _file_line(Path(str(checkpoint))) if checkpoint else 'those that its backbone names'
-            )
-        for i, transfer in enumerate(cfg.model.get('transfers') or []):
-            facts[f'transfer {i + 1}'] = _transfer_line(transfer)
-    else:
-        facts['teacher'] = 'none'
+    training = (trained.get('train_dataloader') or {}).get('dataset') or {}
+    facts['training set'] = dataset_line(training)
+    facts['test set'] = dataset_line(test_dataset(cfg))
+    if not is_distiller(trained):
+        return {**facts, 'teacher': 'none'}
+    for teacher in teacher_options(trained.model):
+        name = f'teacher {teacher["name"]}' if teacher.get('name') else 'teacher'
+        config = teacher.get('config') or teacher.get('backbone') or {}
+        facts[name] = config if isinstance(config, str) else str(_model(config).get('type'))
+        checkpoint = teacher.get('checkpoint')
+        facts[f'{name} weights'] = (
+            _file_line(str(checkpoint)) if checkpoint else 'those that its backbone names'
+        )
+    measured = iter(origin.measured_weights)
+    for i, transfer in enumerate(trained.model.get('transfers') or [], 1):
+        facts[f'transfer {i}'] = _transfer_line(transfer, measured)
     return facts
 
 
-def _transfer_line(transfer: Mapping[str, Any]) -> str:
+def _transfer_line(transfer: Mapping[str, Any], measured: Iterator[float]) -> str:
     """A transfer with its loss, its layers if it has some, and its weight."""
     loss = transfer.get('loss') or {}
     layer = transfer.get('layer')
@@ -114,7 +123,16 @@ def _transfer_line(transfer: Mapping[str, Any]) -> str:
     where = f' at {layer}' if layer else ''
     if 'teacher' in transfer:
         where += f', teacher {transfer["teacher"]}'
-    return f'{loss.get("type")}{where}, λ = {loss.get("loss_weight", "the default")}'
+    weight = loss.get('loss_weight', 'the default')
+    if isinstance(weight, Mapping) or str(weight).startswith(AUTO):
+        value = next(measured, None)
+        weight = f'{weight}, measured as {value:.4g}' if value is not None else weight
+    return f'{loss.get("type")}{where}, λ = {weight}'
+
+
+def _model(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The model of a complete config, or the model itself."""
+    return config.get('model') or config
 
 
 def use_facts(info: ModelInfo) -> dict[str, str]:
@@ -154,7 +172,8 @@ def _results(measured: Measured) -> str:
     lines = [f'Verified against torch: {measured.verdict or "not verified"}.']
     if measured.maps:
         keys = sorted({key for values in measured.maps.values() for key in values})
-        lines += ['', '| | ' + ' | '.join(keys) + ' |', '|---' * (len(keys) + 1) + '|']
+        lines += ['', f'On the test set {measured.test_set}:', '']
+        lines += ['| | ' + ' | '.join(keys) + ' |', '|---' * (len(keys) + 1) + '|']
         for name, values in measured.maps.items():
             cells = [f'{values[key]:.4f}' if key in values else '' for key in keys]
             lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
@@ -172,23 +191,23 @@ def _table(facts: Mapping[str, str]) -> str:
     return '\n'.join(['| | |', '|---|---|', *rows])
 
 
-def _dataset_line(dataset: Mapping[str, Any]) -> str:
-    inner = dataset
-    while 'dataset' in inner:
-        inner = inner['dataset']
-    parts = inner.get('datasets') or [inner]
-    lines = [
-        f'{part.get("type")} {part.get("data_root") or ""}{part.get("ann_file") or ""}'
-        for part in parts
-    ]
-    return '; '.join(map(str.strip, lines)) if dataset else 'none in the config'
+def _runtimes() -> dict[str, str]:
+    """The versions of the runtimes that are installed."""
+    found = {}
+    for name in RUNTIMES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
-def _file_line(file: Path) -> str:
-    """A file with the beginning of its SHA-256, by which it can be told apart."""
-    if file.is_dir():
-        return '; '.join(_file_line(child) for child in sorted(file.iterdir()))
-    if not file.is_file():
-        return f'{file} (not here)'
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return f'{file.name}, SHA-256 {digest[:16]}…, {file.stat().st_size / 1e6:.1f} MB'
+def _file_line(file: str | Path) -> str:
+    """A file with its SHA-256; a folder with those of its files; a URL alone."""
+    path = Path(file)
+    if path.is_dir():
+        return '; '.join(map(_file_line, sorted(path.iterdir())))
+    if not path.is_file():
+        return f'{file}' if '://' in str(file) else f'{file} (not here)'
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f'{path.name}, SHA-256 {digest}, {path.stat().st_size / 1e6:.1f} MB'

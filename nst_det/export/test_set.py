@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nst_det.errors import UserError, one_line
-from nst_det.export.info import test_dataset
+from nst_det.export.info import dataset_line, test_dataset
 from nst_det.export.verify import Batch
 from nst_det.fileio.find import find_devkits
 from nst_det.runtime.detections import ImageDetections, detections_in
@@ -57,6 +57,12 @@ class TestSet:
         if not len(self.dataset):
             raise UserError('the test set has no images')
         self._evaluator = evaluator
+        self._config = dataset
+
+    @property
+    def description(self) -> str:
+        """str: Its type, its annotations and the number of its images."""
+        return f'{dataset_line(self._config)}, {len(self.dataset)} images'
 
     def batches(self, number: int) -> Iterator[Batch]:
         """Give images from all over the set, as its pipeline makes them.

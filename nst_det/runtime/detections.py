@@ -1,15 +1,19 @@
 """The detections in an image, and finding them with an exported model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from nst_det.errors import UserError
 from nst_det.runtime.images import prepare, read_image
 from nst_det.runtime.masks import object_masks
 from nst_det.runtime.model_info import ModelInfo
 from nst_det.runtime.session import Session
+
+Loaded = TypeVar('Loaded')
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def detect(
     session: Session,
     files: Sequence[Path],
     batch_size: int = 1,
+    leave_out: Callable[[UserError], object] | None = None,
 ) -> Iterator[ImageDetections]:
     """Detect in images with an exported model.
 
@@ -61,23 +66,62 @@ def detect(
         session (Session): The model.
         files (Sequence[Path]): The images.
         batch_size (int): How many images go into the graph at once, at most. Defaults to 1.
+        leave_out (Callable, optional): Called with the error of an image that cannot be used, which
+            is then left out. Defaults to None: the error is raised.
 
     Yields:
         ImageDetections: The detections in the next image.
+
+    Raises:
+        UserError: If an image cannot be used, without ``leave_out``.
     """
+
+    def load(file: Path) -> tuple[tuple[int, int], np.ndarray, tuple[float, float]]:
+        pixels = read_image(file)
+        try:
+            return pixels.shape[:2], *prepare(pixels, session.info)
+        except UserError as error:
+            raise UserError(f'{file} cannot be used: {error}') from error
+
     for start in range(0, len(files), batch_size):
-        part = files[start : start + batch_size]
-        images = [read_image(file) for file in part]
-        prepared = [prepare(image, session.info) for image in images]
+        part = list(usable(files[start : start + batch_size], load, leave_out))
         found: dict[int, ImageDetections] = {}
-        for shape in {array.shape for array, _ in prepared}:
-            own = [i for i, (array, _) in enumerate(prepared) if array.shape == shape]
-            outputs = session.run(np.stack([prepared[i][0] for i in own]))
+        for shape in {array.shape for _, (_, array, _) in part}:
+            own = [i for i, (_, (_, array, _)) in enumerate(part) if array.shape == shape]
+            outputs = session.run(np.stack([part[i][1][1] for i in own]))
             for place, i in enumerate(own):
-                size = images[i].shape[:2]
-                scale = prepared[i][1]
-                found[i] = detections_in(outputs, place, part[i], size, scale, session.info)
+                file, (size, _, scale) = part[i]
+                found[i] = detections_in(outputs, place, file, size, scale, session.info)
         yield from (found[i] for i in range(len(part)))
+
+
+def usable(
+    files: Iterable[Path],
+    load: Callable[[Path], Loaded],
+    leave_out: Callable[[UserError], object] | None,
+) -> Iterator[tuple[Path, Loaded]]:
+    """Load images, and leave out those that cannot be used.
+
+    Args:
+        files (Iterable[Path]): The images.
+        load (Callable): Loads one.
+        leave_out (Callable | None): See `detect`.
+
+    Yields:
+        tuple[Path, Loaded]: The next image, and what ``load`` gave.
+
+    Raises:
+        UserError: If an image cannot be used, without ``leave_out``.
+    """
+    for file in files:
+        try:
+            loaded = load(file)
+        except UserError as error:
+            if leave_out is None:
+                raise
+            leave_out(error)
+        else:
+            yield file, loaded
 
 
 def detections_in(

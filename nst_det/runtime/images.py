@@ -18,19 +18,30 @@ def read_image(path: str | Path) -> np.ndarray:
         path (str | Path): The file.
 
     Returns:
-        np.ndarray: `(H, W, 3)`, uint8, RGB.
+        np.ndarray: `(H, W, 3)`, uint8, RGB; of 16 bits the upper 8, as OpenCV reads them.
 
     Raises:
-        UserError: If there is no such file, or it is damaged or no image.
+        UserError: If there is no such file, it is damaged or no image, or a value has more than 16
+            bits.
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+            return np.asarray(_of_8_bits(ImageOps.exif_transpose(image)).convert('RGB'))
     except FileNotFoundError as error:
         raise UserError(f'there is no image {Path(path).absolute()}') from error
     except Exception as error:  # Pillow raises many kinds for a damaged file
         reason = one_line(error, with_type=False)
         raise UserError(f'{path} cannot be read as an image: {reason}') from error
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """Take the upper 8 bits of 16, which Pillow's own conversion would cut off at 255."""
+    if image.mode[0] not in 'IF':
+        return image
+    values = np.asarray(image)
+    if image.mode == 'F' or values.min() < 0 or values.max() >= 1 << 16:
+        raise UserError('its values have 32 bits, expected 8 or 16')
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def prepare(image: np.ndarray, info: ModelInfo) -> tuple[np.ndarray, tuple[float, float]]:
@@ -45,14 +56,20 @@ def prepare(image: np.ndarray, info: ModelInfo) -> tuple[np.ndarray, tuple[float
         and how much wider and higher the scaled image is than the given one.
 
     Raises:
-        UserError: If the model takes no image of this size.
+        UserError: If the model takes no image of this size, or it is too narrow to be scaled.
     """
     height, width = image.shape[:2]
     pixels = image[:, :, ::-1]
     if info.channels == 1:
         pixels = grey(pixels)
     if info.resize is not None:
-        pixels = resize(pixels, *scaled_size(width, height, info.resize))
+        wanted = scaled_size(width, height, info.resize)
+        if not all(wanted):
+            raise UserError(
+                f'{width} x {height} pixels are too narrow: they are scaled to {wanted[0]} x '
+                f'{wanted[1]}'
+            )
+        pixels = resize(pixels, *wanted)
     scale = pixels.shape[1] / width, pixels.shape[0] / height
     if info.pad is not None:
         pixels = padded(pixels, info.pad)

@@ -17,25 +17,34 @@ from nst_det.runtime.images import read_image
 GOLDEN_ANGLE = 137.5  # neighbouring classes get colours far apart
 
 
-def coco_json(found: Sequence[ImageDetections], classes: Sequence[str]) -> str:
-    """Write detections as COCO annotations with scores; masks as uncompressed RLE.
+class CocoDetections:
+    """Detections as COCO annotations with scores; masks as uncompressed RLE.
+
+    Masks become run lengths at once, so that those of many images fit into the memory.
 
     Args:
-        found (Sequence[ImageDetections]): The detections.
         classes (Sequence[str]): The names of the classes.
-
-    Returns:
-        str: The JSON. Ids count from 1.
     """
-    images: list[dict] = []
-    annotations: list[dict] = []
-    for image_id, one in enumerate(found, 1):
-        height, width = one.size
-        images.append(dict(id=image_id, file_name=str(one.file), width=width, height=height))
-        for i, (box, score, label) in enumerate(zip(one.boxes, one.scores, one.labels)):
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._images: list[dict] = []
+        self._annotations: list[dict] = []
+        self._categories = [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
+
+    def add(self, found: ImageDetections) -> None:
+        """Add an image.
+
+        Args:
+            found (ImageDetections): The detections in it.
+        """
+        image_id = len(self._images) + 1
+        height, width = found.size
+        name = str(found.file)
+        self._images.append(dict(id=image_id, file_name=name, width=width, height=height))
+        for i, (box, score, label) in enumerate(zip(found.boxes, found.scores, found.labels)):
             x1, y1, x2, y2 = map(float, box)
             annotation = dict(
-                id=len(annotations) + 1,
+                id=len(self._annotations) + 1,
                 image_id=image_id,
                 category_id=int(label) + 1,
                 bbox=[x1, y1, x2 - x1, y2 - y1],
@@ -43,12 +52,16 @@ def coco_json(found: Sequence[ImageDetections], classes: Sequence[str]) -> str:
                 area=(x2 - x1) * (y2 - y1),
                 iscrowd=0,
             )
-            if one.masks is not None:
-                annotation['segmentation'] = run_lengths(one.masks[i])
-                annotation['area'] = int(one.masks[i].sum())
-            annotations.append(annotation)
-    categories = [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
-    return json.dumps(dict(images=images, annotations=annotations, categories=categories))
+            if found.masks is not None:
+                annotation['segmentation'] = run_lengths(found.masks[i])
+                annotation['area'] = int(found.masks[i].sum())
+            self._annotations.append(annotation)
+
+    def text(self) -> str:
+        """Write it as JSON; ids count from 1."""
+        return json.dumps(
+            dict(images=self._images, annotations=self._annotations, categories=self._categories)
+        )
 
 
 def run_lengths(mask: np.ndarray) -> dict:
@@ -93,7 +106,7 @@ def write_picture(found: ImageDetections, classes: Sequence[str], out: Path) -> 
     Args:
         found (ImageDetections): The detections.
         classes (Sequence[str]): The names of the classes.
-        out (Path): The file to write, of any format that Pillow writes.
+        out (Path): The file to write, of a format that Pillow writes.
     """
     pixels = read_image(found.file)
     if found.masks is not None:

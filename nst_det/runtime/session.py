@@ -77,8 +77,8 @@ class OpenVinoSession:
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
-        openvino = _import('openvino')
         file = find_xml(folder)
+        openvino = _import('openvino')
         # Without a hint, some CPUs would compute in bfloat16.
         options: dict[str, Any] = dict(INFERENCE_PRECISION_HINT='f32', PERFORMANCE_HINT='LATENCY')
         if threads:

@@ -83,6 +83,8 @@ def test_pictures_of_a_folder_are_written(exported, shapes, tool):
         (['{model}', '{image}', '--score-thr', '2'], '--score-thr is 2.0'),
         (['{model}', '{image}', '--batch-size', '0'], '--batch-size'),
         (['{model}', '{image}', '--config', 'x.py'], '--config is for checkpoints'),
+        (['{image}', '{model}'], 'an image: the model comes first'),
+        (['{model}', '{image}', '--json', 'x', '--csv', 'x'], 'has a value twice: x x'),
     ],
 )
 def test_a_mistake_is_one_clear_line(exported, shapes, tool, arguments, message):
@@ -90,6 +92,31 @@ def test_a_mistake_is_one_clear_line(exported, shapes, tool, arguments, message)
     status, _, err = tool('predict', *(text.format(**names) for text in arguments))
     assert status == 2
     assert message in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize('model', ['student.onnx', 'student.pth'])
+def test_a_damaged_image_among_others_is_left_out_and_told_by_the_exit_status(
+    exported, shapes, tool, tmp_path, model
+):
+    first, second = images(shapes)[:2]
+    damaged = tmp_path / 'damaged.jpg'
+    damaged.write_bytes(first.read_bytes()[:300])
+    outputs = ['--json', 'found.json', '-o', 'pictures']
+    status, out, err = tool('predict', exported / model, first, damaged, second, *outputs)
+    assert status == 2
+    assert 'damaged.jpg cannot be read as an image' in err
+    assert '1 of 3 images were left out' in err.splitlines()[-1]
+    assert [line.split(':')[0] for line in out.splitlines()][:2] == [str(first), str(second)]
+    names = [image['file_name'] for image in json.loads(Path('found.json').read_text())['images']]
+    assert names == [str(first), str(second)]
+    assert len(list(Path('pictures').iterdir())) == 2
+
+
+def test_an_image_without_a_suffix_becomes_a_png(exported, shapes, tool, tmp_path):
+    shutil.copy(images(shapes)[0], tmp_path / 'image')
+    status, _, err = tool('predict', exported / 'student.onnx', tmp_path / 'image', '-o', 'out')
+    assert status == 0, err
+    assert Image.open('out/0001_image.png').size == (64, 64)
 
 
 def test_the_config_in_a_checkpoint_is_not_run(tmp_path, shapes, tool):

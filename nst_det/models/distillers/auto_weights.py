@@ -14,7 +14,7 @@ from nst_det.models.distillers.gradient_ratio import gradient_ratios
 from nst_det.models.distillers.transfers.base import StudentOutput, Transfer
 from nst_det.models.losses.auto_weight import AutoWeight
 
-_INFO = 'nst_det.auto_weights'
+AUTO_WEIGHTS = 'nst_det.auto_weights'
 
 
 class AutoWeights:
@@ -41,7 +41,7 @@ class AutoWeights:
         """
         if not self.transfers:
             return
-        found = hub.runtime_info.get(_INFO)
+        found = hub.runtime_info.get(AUTO_WEIGHTS)
         if found is not None and not isinstance(found, _LiveRatios):
             for name, measured in found.items():
                 if name in self.transfers:
@@ -52,7 +52,7 @@ class AutoWeights:
                         f'Resumed the weight of {name}: λ = {transfer.loss.loss_weight:.4g}',
                         'current',
                     )
-        hub.update_info(_INFO, _LiveRatios(self.transfers))
+        hub.update_info(AUTO_WEIGHTS, _LiveRatios(self.transfers))
 
     def measure(
         self,

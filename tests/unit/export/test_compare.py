@@ -61,6 +61,12 @@ def test_of_two_boxes_with_one_score_either_may_be_kept():
     assert (result.matched, result.ties) == (2, 2)
 
 
+@pytest.mark.parametrize('lost', [True, False])
+def test_a_box_that_only_one_side_has_is_no_tie_with_a_box_that_both_have(lost):
+    two, one = found([FIRST, SECOND], [0.9, 0.9]), found([FIRST], [0.9])
+    assert compare(*((two, one) if lost else (one, two)), LIMITS).verdict == 'differs'
+
+
 def test_a_wrong_box_of_a_score_of_its_own_is_no_tie():
     given = found([FIRST, [25, 20, 45, 40]], [0.9, 0.6], [0, 1])
     assert compare(TWO, given, LIMITS).verdict == 'differs'

@@ -73,6 +73,28 @@ def test_pixels_and_orientation_are_those_that_mmcv_reads(shapes, tmp_path):
     assert np.array_equal(pixels[..., ::-1], mmcv.imread(str(tmp_path / 'turned.jpg')))
 
 
+def test_of_16_bits_the_upper_8_are_taken_as_by_opencv(tmp_path):
+    values = rng.integers(0, 1 << 16, (12, 10), dtype=np.uint16)
+    for name in ('image.png', 'image.tif'):
+        Image.fromarray(values).save(tmp_path / name)
+        expected = cv2.imread(str(tmp_path / name))
+        assert np.array_equal(read_image(tmp_path / name)[..., ::-1], expected)
+        assert np.array_equal(expected[..., 0], values >> 8)
+
+
+def test_values_of_32_bits_are_refused(tmp_path):
+    for dtype in (np.float32, np.int32):
+        Image.fromarray(np.full((4, 4), 1 << 20, dtype)).save(tmp_path / 'image.tif')
+        with pytest.raises(UserError, match=r'image\.tif cannot be .*32 bits, expected 8 or 16'):
+            read_image(tmp_path / 'image.tif')
+
+
+def test_an_image_that_scaling_makes_empty_is_one_line():
+    info = ModelInfo('X', ('a',), resize=Resize((320, 320), keep_ratio=True))
+    with pytest.raises(UserError, match='1000 x 1 pixels are too narrow: .* to 320 x 0'):
+        prepare(np.zeros((1, 1000, 3), np.uint8), info)
+
+
 def test_a_missing_and_a_damaged_image_are_one_line(tmp_path):
     with pytest.raises(UserError, match=r'there is no image .*gone\.jpg'):
         read_image(tmp_path / 'gone.jpg')

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from nst_det.runtime.detections import ImageDetections
-from nst_det.runtime.output import coco_json, csv_text, run_lengths, write_picture
+from nst_det.runtime.output import CocoDetections, csv_text, run_lengths, write_picture
 
 CLASSES = ('circle', 'a "square", large')
 
@@ -31,8 +31,15 @@ def found(tmp_path):
     return [first, second]
 
 
+def coco_json(found):
+    coco = CocoDetections(CLASSES)
+    for one in found:
+        coco.add(one)
+    return coco.text()
+
+
 def test_pycocotools_reads_the_json(found, tmp_path):
-    (tmp_path / 'found.json').write_text(coco_json(found, CLASSES))
+    (tmp_path / 'found.json').write_text(coco_json(found))
     coco = COCO(tmp_path / 'found.json')
     assert len(coco.imgs) == 2
     first, second = coco.loadAnns(coco.getAnnIds())
@@ -63,7 +70,7 @@ def test_detections_below_a_threshold_are_left_out_with_their_masks(found):
     assert one.scores.tolist() == [pytest.approx(0.9)]
     assert one.masks.shape == (1, 50, 60)
     assert len(none.scores) == 0
-    assert json.loads(coco_json([one], CLASSES))['annotations'][0]['score'] == pytest.approx(0.9)
+    assert json.loads(coco_json([one]))['annotations'][0]['score'] == pytest.approx(0.9)
 
 
 def test_boxes_and_masks_are_drawn(found, tmp_path):

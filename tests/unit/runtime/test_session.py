@@ -71,6 +71,5 @@ def test_what_is_no_model_of_ours_is_one_line(model, tmp_path):
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path):
-    pytest.importorskip('openvino', reason='OpenVINO is not installed')
     with pytest.raises(UserError, match=r'expected a \.onnx file, a checkpoint, or the folder'):
         open_session(tmp_path)
