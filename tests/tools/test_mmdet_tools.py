@@ -21,7 +21,7 @@ from nst_det.errors import UserError
 DETECTORS = sorted(
     path
     for path in CONFIGS.rglob('*.py')
-    if not {'_base_', 'classification'} & {*path.parts} and path.stem != 'table_digits'
+    if not {'_base_', 'classification'} & {*path.parts} and not path.stem.startswith('table_')
 )
 
 

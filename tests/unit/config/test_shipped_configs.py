@@ -22,8 +22,9 @@ from nst_det.models.distillers.teacher.bare_backbone import teacher_model
 TABLES = ['table4_shapes', 'table4_voc07', 'table4_voc07-320']
 LOSSES = ['losses_shapes', 'losses_voc07-320']  # see test_losses_tables.py
 KD_WEIGHT = 'kd_weight_shapes'
-DIGITS = 'table_digits'  # see test_digits_table.py
-ALL_TABLES = [*TABLES, *LOSSES, KD_WEIGHT, DIGITS]
+# See test_classification_tables.py.
+CLASSIFICATION = ['table_cifar10', 'table_cifar100', 'table_imagenet', 'table_digits']
+ALL_TABLES = [*TABLES, *LOSSES, KD_WEIGHT, *CLASSIFICATION]
 METHODS = {
     'baseline': [],
     'kd': ['KDLoss'],
