@@ -103,6 +103,45 @@ SMALLER = [
     ('benchmarks/__main__.py', '(1, 2, 4, 8)', '(1, 2)'),
     ('benchmarks/data_and_evaluation.py', 'image_size=500', 'image_size=64'),
     ('benchmarks/data_and_evaluation.py', 'TESTED = 1000', 'TESTED = 20'),
+    # Classifiers.
+    ('configs/_base_/datasets/digits.py', "split='train',", "split='train', indices=32,"),
+    ('configs/_base_/datasets/digits.py', "split='test',", "split='test', indices=20,"),
+    (
+        'configs/_base_/models/small-inception-bn_cifar10.py',
+        "InceptionBN')",
+        "InceptionBN', width=0.125)",
+    ),
+    ('configs/_base_/models/small-inception-bn_cifar10.py', 'in_channels=336', 'in_channels=48'),
+    (
+        'configs/classification/pre-activation-r1001_164e_cifar10.py',
+        'depth=1001, with_cp=True',
+        'depth=11, with_cp=True',
+    ),
+    (
+        'configs/_base_/models/inception-bn_imagenet.py',
+        "variant='mxnet'",
+        "variant='mxnet', width=0.125",
+    ),
+    ('configs/_base_/models/inception-bn_imagenet.py', 'in_channels=1024', 'in_channels=136'),
+    *(
+        (f'configs/_base_/datasets/{data}.py', written, smaller)
+        for data, workers in (('cifar10', 2), ('imagenet', 8))
+        for written, smaller in [
+            (f'num_workers={workers}', 'num_workers=0'),
+            ('persistent_workers=True', 'persistent_workers=False'),
+        ]
+    ),
+    # Files of the format of CIFAR's have other checksums.
+    (
+        'nst_det/datasets/cifar.py',
+        'check_integrity(str(file), checksum)',
+        'file.is_file()',
+    ),
+    (
+        'nst_det/datasets/cifar.py',
+        'from torchvision.datasets import',
+        'from small_cifar import',
+    ),
     # VOC's archives, from this machine.
     (
         'nst_det/datasets/voc_download.py',
@@ -117,6 +156,18 @@ ARCHIVES = {
     '2007-test': ('VOCtest_06-Nov-2007.tar', 'VOC2007', 'test'),
     '2012': ('VOCtrainval_11-May-2012.tar', 'VOC2012', 'trainval'),
 }
+# torchvision's readers of CIFAR without their checksums.
+CIFAR = """from torchvision import datasets
+
+
+class CIFAR10(datasets.CIFAR10):
+    train_list = [[name, None] for name, _ in datasets.CIFAR10.train_list]
+    test_list = [[name, None] for name, _ in datasets.CIFAR10.test_list]
+    meta = {**datasets.CIFAR10.meta, 'md5': None}
+
+
+CIFAR100 = datasets.CIFAR100
+"""
 # A Slurm of one node and one process; without a GPU there is no launcher 'slurm'.
 SRUN = """#!/bin/bash
 while [[ $1 == --* ]]; do shift; done
@@ -174,6 +225,7 @@ class SmallCheckout:
         library = self.folder / '.venv' / 'lib'
         library.mkdir(parents=True)
         (library / 'small_voc.py').write_text(f'DATASET_YEAR_DICT = {archives}\n')
+        (library / 'small_cifar.py').write_text(CIFAR)
 
     def _start_python(self) -> None:
         """Start the server, and put its client and the like in ``.venv/bin``."""

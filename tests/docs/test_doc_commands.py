@@ -19,6 +19,7 @@ from doc_blocks import PAGES, ROOT, SHELLS, all_commands, blocks, commands
 from locations import DEMO
 from PIL import Image
 from small_checkout import NST, TEACHER
+from small_classification import write_cifar10, write_imagenet
 from small_coco import make_own_coco, make_small_coco
 
 from nst_det.apis.build import build_detector
@@ -107,6 +108,17 @@ def your_data(folder: Path, part: str) -> None:
     (folder / 'my_voc_student.py').write_text(voc_student)
     text = teacher.replace('./my_student.py', './my_voc_student.py')
     (folder / 'my_voc_teacher.py').write_text(text)
+
+
+def classification_data(folder: Path) -> None:
+    """Files of the formats of CIFAR-10 and, with lists of their classes, of ImageNet."""
+    write_cifar10(folder / 'data' / 'cifar10')
+    root = folder / 'data' / 'imagenet'
+    write_imagenet(root)
+    (root / 'meta').mkdir()
+    for split in ('train', 'val'):
+        files = sorted(path.relative_to(root / split) for path in (root / split).rglob('*.JPEG'))
+        (root / 'meta' / f'{split}.txt').write_text(''.join(f'{file} 7\n' for file in files))
 
 
 def demo_student(folder: Path) -> None:
@@ -508,13 +520,49 @@ SCENES = {
     ],
     'classifiers': [
         Step(
-            f'{PYTHON}/run_table.py configs/tables/table_digits.py --teacher '
+            f'{PYTHON}/run_table.py configs/tables/table_digits.py --rows baseline kd fitnet at '
+            'nst_linear nst_poly nst_gaussian kd_nst --teacher '
             'configs/classification/pre-activation-r29_15e_digits.py --seeds 0 1 2 3 4 '
             '--work-dir work_dirs/digits',
-            put={'table_digits.py': 'table_digits.py --rows baseline nst_poly', ' 1 2 3 4': ''},
-            more='--cfg-options train_cfg.max_epochs=1 train_dataloader.dataset.indices=32 '
-            'test_dataloader.dataset.indices=20',
+            put={
+                'kd fitnet at nst_linear nst_poly nst_gaussian kd_nst': 'nst_poly',
+                ' 1 2 3 4': '',
+            },
+            more='--cfg-options train_cfg.max_epochs=1',
             makes='work_dirs/digits/table.md',
+        ),
+        Step(
+            f'ROW=nst_poly {PYTHON}/visualize_nst.py configs/tables/table_digits.py '
+            'work_dirs/digits/nst_poly/seed0/epoch_10.pth --before '
+            'work_dirs/digits/baseline/seed0/epoch_10.pth --test-images 0 1 '
+            '-o work_dirs/digits/figures',
+            put={'epoch_10': 'epoch_1', '0 1': '0'},
+            more='--cfg-options '
+            'model.teacher.checkpoint=work_dirs/digits/teacher/seed0/epoch_1.pth',
+            makes='work_dirs/digits/figures/image0_backbone.inception_5b_clouds.png',
+        ),
+    ],
+    'CIFAR and ImageNet': [
+        Step(
+            f'{PYTHON}/run_table.py configs/tables/table_cifar10.py --teacher '
+            'configs/classification/pre-activation-r1001_164e_cifar10.py --seeds 0 1 2 '
+            '--gpus 0 1 2 3 --paper --work-dir work_dirs/cifar10',
+            put={
+                'table_cifar10.py': 'table_cifar10.py --rows baseline kd_nst',
+                '0 1 2 3': '0',
+                '0 1 2': '0',
+            },
+            more='--cfg-options train_cfg.max_epochs=1',
+            ready=classification_data,
+            says='| the paper | 4.21 |',
+            makes='work_dirs/cifar10/table.md',
+        ),
+        Step(
+            'ROW=nst_poly tools/dist_train.sh configs/tables/table_imagenet.py 8',
+            put={'nst_poly': 'baseline', ' 8': ' 1'},
+            more='--cfg-options train_cfg.max_epochs=1 train_cfg.val_interval=1 '
+            'train_dataloader.dataset.pipeline.1.scale=64',
+            makes='work_dirs/table_imagenet/epoch_1.pth',
         ),
     ],
     'your own detector': [
@@ -671,6 +719,7 @@ SLOW = {
     "mmdet's own detector",
     'benchmarks',
     'your VOC data',
+    'CIFAR and ImageNet',
 }
 
 # How blocks begin that are no commands of ours: what is printed, formulas, trees.
