@@ -132,7 +132,7 @@ def tiny_classifiers() -> Callable[..., Config]:
     read, numbers = cache(Config.fromfile), count()
 
     def load(folder: Path, distilled: bool = False, **changes) -> Config:
-        cfg = deepcopy(read(CONFIGS / 'classification/small-inception-bn-w0.125_10e_digits.py'))
+        cfg = deepcopy(read(CONFIGS / 'classification/small-inception-bn-w0.125_5e_digits.py'))
         for split in ('train', 'val', 'test'):
             loader = cfg[f'{split}_dataloader']
             loader.batch_size = 4

@@ -4,7 +4,7 @@
 #       trains and tests every row; with --rows, some of them.
 #   ROW=kd tools/train.py configs/tables/table_digits.py
 #       trains the row `kd` alone. Every tool reads the row that ROW names, else the baseline.
-_base_ = ['../classification/small-inception-bn-w0.125_10e_digits.py', '../_base_/table4.py']
+_base_ = ['../classification/small-inception-bn-w0.125_5e_digits.py', '../_base_/table4.py']
 
 # What you may want to change. The weights are the paper's.
 teacher_config = '{{ fileDirname }}/../classification/pre-activation-r29_15e_digits.py'

@@ -533,10 +533,10 @@ SCENES = {
         ),
         Step(
             f'ROW=nst_poly {PYTHON}/visualize_nst.py configs/tables/table_digits.py '
-            'work_dirs/digits/nst_poly/seed0/epoch_10.pth --before '
-            'work_dirs/digits/baseline/seed0/epoch_10.pth --test-images 0 1 '
+            'work_dirs/digits/nst_poly/seed0/epoch_5.pth --before '
+            'work_dirs/digits/baseline/seed0/epoch_5.pth --test-images 0 1 '
             '-o work_dirs/digits/figures',
-            put={'epoch_10': 'epoch_1', '0 1': '0'},
+            put={'epoch_5': 'epoch_1', '0 1': '0'},
             more='--cfg-options '
             'model.teacher.checkpoint=work_dirs/digits/teacher/seed0/epoch_1.pth',
             makes='work_dirs/digits/figures/image0_backbone.inception_5b_clouds.png',
