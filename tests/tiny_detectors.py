@@ -27,6 +27,24 @@ RCNN = dict(in_channels=16, fc_out_channels=24, num_classes=4)
 EXTRACTOR = dict(out_channels=16)
 MASK = dict(in_channels=16, conv_out_channels=16, num_convs=1, num_classes=4)
 PROPOSALS = dict(rpn=dict(nms_pre=20, max_per_img=15))
+# The channels of a shared head are fixed.
+C4 = dict(
+    backbone=dict(
+        BACKBONE,
+        base_channels=64,
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(2,),
+    ),
+    rpn_head=dict(in_channels=256, feat_channels=16),
+    test_cfg=PROPOSALS,
+)
+C4_HEAD = dict(
+    shared_head=dict(depth=18, norm_eval=False, norm_cfg=dict(type='BN')),
+    bbox_roi_extractor=dict(out_channels=256),
+    bbox_head=dict(in_channels=512, num_classes=4),
+)
 FPN = dict(in_channels=CHANNELS, out_channels=16)
 DENSE = dict(num_classes=4, in_channels=16, feat_channels=16, stacked_convs=1)
 
@@ -65,25 +83,18 @@ FAMILIES: dict[str, tuple[str, dict, Sequence[str]]] = {
     ),
     'Faster R-CNN C4': (
         'faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco.py',
-        dict(
-            # The channels of its shared head are fixed.
-            backbone=dict(
-                BACKBONE,
-                base_channels=64,
-                num_stages=3,
-                strides=(1, 2, 2),
-                dilations=(1, 1, 1),
-                out_indices=(2,),
-            ),
-            rpn_head=dict(in_channels=256, feat_channels=16),
-            roi_head=dict(
-                shared_head=dict(depth=18, norm_eval=False, norm_cfg=dict(type='BN')),
-                bbox_roi_extractor=dict(out_channels=256),
-                bbox_head=dict(in_channels=512, num_classes=4),
-            ),
-            test_cfg=PROPOSALS,
-        ),
+        dict(C4, roi_head=C4_HEAD),
         ('rpn_head.rpn_cls', 'roi_head.bbox_head.fc_cls'),
+    ),
+    'Mask R-CNN C4': (
+        'mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py',
+        dict(
+            C4,
+            roi_head=dict(
+                C4_HEAD, mask_head=dict(in_channels=512, conv_out_channels=16, num_classes=4)
+            ),
+        ),
+        ('rpn_head.rpn_cls', 'roi_head.bbox_head.fc_cls', 'roi_head.mask_head.conv_logits'),
     ),
     'Mask R-CNN': (
         'mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
