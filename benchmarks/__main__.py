@@ -36,7 +36,9 @@ GROWTH = {  # which size grows, from a map of (2, 256, 38, 64)
     'N': [(size, 256, 38, 64) for size in (1, 2, 4, 8)],
 }
 LARGEST_BROADCAST = 2**30  # bytes of its one largest tensor
-BROADCAST_TURNS = 1  # it takes seconds, so that medians of several turns would take minutes
+# At most, so that all takes less than four minutes of one core: a broadcast takes seconds, and an
+# exponent comes from several times.
+BROADCAST_TURNS, GROWTH_TURNS = 1, 4
 
 
 def loss_ways(shape: tuple, kernel: str, device: str) -> dict:
@@ -296,7 +298,7 @@ def main() -> None:
     )
     print(f'{machine}\nthe loss:', flush=True)
     figures = dict(machine=machine, losses=measure_losses(args.turns, device))
-    figures['growth'] = measure_growth(args.turns, device)
+    figures['growth'] = measure_growth(min(args.turns, GROWTH_TURNS), device)
     figures['choices'] = measure_choices(args.turns, device)
     print('training steps:', flush=True)
     figures['step'] = measure_step(args.turns, device)

@@ -20,12 +20,15 @@ from torch import nn
 
 from benchmarks.timing import medians
 from benchmarks.training_step import CONFIG, distiller
+from benchmarks.training_step import batch as random_batch
+from benchmarks.training_step import step as random_step
 from nst_det.cli import user_errors
 from nst_det.config.load import load_config
 from nst_det.datasets import FixedViews, make_shapes_devkit
 from nst_det.engine.hooks.channels_last_hook import store_channels_last
 
 IMAGES, SIDE, BATCH = 16, 320, 2
+IMAGES_OF_EPOCHS = 8
 PLAIN = 'plain step'
 TEACHERS: dict[str, dict] = {
     'distilled step, no cache': {},
@@ -34,10 +37,10 @@ TEACHERS: dict[str, dict] = {
 }
 
 
-def views_of_shapes(folder: Path) -> FixedViews:
+def views_of_shapes(folder: Path, images: int = IMAGES) -> FixedViews:
     """The training pipeline of VOC2007 at 320 pixels on drawn shapes, as two views of each."""
     dataset = load_config(str(CONFIG)).train_dataloader.dataset
-    root = make_shapes_devkit(folder, num_train=IMAGES, num_test=1, image_size=SIDE)
+    root = make_shapes_devkit(folder, num_train=images, num_test=1, image_size=SIDE)
     dataset.update(data_root=f'{root}/', metainfo=dict(classes=('circle', 'square', 'star')))
     return DATASETS.build(dict(type='FixedViews', dataset=dataset, views=2))
 
@@ -88,10 +91,7 @@ def measure(turns: int, device: str, clock: Callable[[], float]) -> list[dict]:
             if 'cache' in chosen:
                 fill(model, data)
             if PLAIN not in steps:
-                student = MODELS.build(copy.deepcopy(load_config(str(CONFIG)).model.student))
-                student.load_state_dict(model.student.state_dict())
-                store_channels_last(student.to(device))
-                steps[PLAIN] = training_step(student.train(), data)
+                steps[PLAIN] = training_step(plain_student(model, device), data)
             steps[name] = training_step(model, data)
         times = medians(steps, turns, device, clock)
         used = {
@@ -109,6 +109,47 @@ def measure(turns: int, device: str, clock: Callable[[], float]) -> list[dict]:
     ]
 
 
+def plain_student(model: nn.Module, device: str) -> nn.Module:
+    """Make the student of a distiller without the distiller, with the same weights."""
+    student = MODELS.build(copy.deepcopy(load_config(str(CONFIG)).model.student))
+    student.load_state_dict(model.student.state_dict())
+    store_channels_last(student.to(device))
+    return student.train()
+
+
+def measure_epochs(epochs: int, device: str, clock: Callable[[], float]) -> list[list[float]]:
+    """Train for some epochs, plain and distilled in turn, with a cache that is empty at first.
+
+    A first step on another picture is not counted: it checks the speed-ups of the teacher, once in
+    a training of any length.
+
+    Args:
+        epochs (int): How many; they visit the two views in turn.
+        device (str): ``'cpu'`` or ``'cuda'``.
+        clock (Callable): Tells the time: see :func:`medians`.
+
+    Returns:
+        list[list[float]]: Of each epoch, the seconds of the plain and of the distilled training.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        data = batches(views_of_shapes(Path(folder) / 'shapes', IMAGES_OF_EPOCHS))
+        model = distiller(device, cache=f'{folder}/cache')
+        models = plain_student(model, device), model
+        for trained in models:
+            random_step(trained, random_batch(BATCH, device, SIDE))
+        steps = [training_step(trained, data) for trained in models]
+        times = [[0.0, 0.0] for _ in range(epochs)]
+        for epoch, seconds in enumerate(times):
+            for _ in range(len(data) // 2):
+                for i, train in enumerate(steps):
+                    started = clock()
+                    train()
+                    seconds[i] += clock() - started
+            plain, distilled = seconds
+            print(f'epoch {epoch + 1}: {plain:.2f} s, distilled {distilled:.2f} s', flush=True)
+    return times
+
+
 @torch.no_grad()
 def fill(model: nn.Module, data: list[dict]) -> None:
     """Let the teacher see all batches."""
@@ -124,12 +165,19 @@ def main() -> None:
     parser.add_argument(
         '--cpu-time', action='store_true', help='count the time in which the process computes'
     )
+    parser.add_argument(
+        '--epochs', type=int, help='time a training of so many epochs, with an empty cache'
+    )
     args = parser.parse_args()
     MMLogger.get_instance('bench', log_level='ERROR')
     init_default_scope('mmdet')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     print(f'{device}, {torch.get_num_threads()} of {os.cpu_count()} cores')
     clock = time.process_time if args.cpu_time else time.perf_counter
+    if args.epochs is not None:
+        plain, distilled = map(sum, zip(*measure_epochs(args.epochs, device, clock)))
+        print(f'plain {plain:.1f} s, distilled {distilled:.1f} s: {distilled / plain:.3f}')
+        return
     cells = [['step', 'ms', '× plain step', 'KiB a view']]
     for row in measure(args.turns, device, clock):
         times = f'{1e3 * row["seconds"]:.1f}', f'{row["over_plain"]:.3f}'

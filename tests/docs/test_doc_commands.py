@@ -682,6 +682,11 @@ SCENES = {
             '.venv/bin/python -m benchmarks.cached_views --cpu-time', more='--turns 1', says='KiB'
         ),
         Step(
+            '.venv/bin/python -m benchmarks.cached_views --cpu-time --epochs 12',
+            put={'12': '1'},
+            says='plain',
+        ),
+        Step(
             'bash benchmarks/on_gpu.sh',
             put={'bash': 'PYTHON=.venv/bin/python bash'},
             more='--device cpu --small --only losses_are_right fsdp_is_refused',

@@ -42,7 +42,7 @@ FAMILIES = {
     ),
     'EfficientNet-Lite': (
         dict(type='TIMMBackbone', model_name='tf_efficientnet_lite0', out_indices=(1, 2, 3)),
-        ['backbone/16'],
+        ['backbone[1]'],
     ),
 }
 
