@@ -1,6 +1,11 @@
-# Every target sets up what it needs: a virtual environment in .venv, from wheels only.
+# Every target sets up what it needs: a virtual environment in .venv.
 PYTHON ?= python3
-VENV := .venv
+
+# Other versions of what this package builds on, each in a virtual environment of its own: STACK=onedl
+# installs requirements/onedl.txt into .venv-onedl.
+STACK ?=
+REQUIREMENTS := $(if $(STACK),requirements/$(STACK).txt,requirements.txt)
+VENV := .venv$(STACK:%=-%)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -14,7 +19,8 @@ help:
 	@echo 'make table-demo  the paper'\''s table 4 on drawn shapes, five seeds (about an hour)'
 	@echo 'make losses-demo  every loss on drawn shapes, three seeds (about an hour)'
 	@echo 'make test   run the tests; make test-quick only those without a training (about a minute);'
-	@echo '            make test-all the slow ones too: every detector family of mmdet'
+	@echo '            make test-all the slow ones too: every detector family of mmdet;'
+	@echo '            make test STACK=onedl runs them with the versions of requirements/onedl.txt'
 	@echo 'make bench  measure what NST costs, side by side (a few minutes)'
 	@echo 'make fuzz   hand INPUTS=100000 damaged files to each reader of files that strangers make'
 	@echo 'make lint   check the style and the types'
@@ -23,15 +29,16 @@ help:
 
 setup: $(READY)
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt $(REQUIREMENTS) requirements/common.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 15))' || \
 	  { echo 'error: $(PYTHON) is not Python 3.10 to 3.14: name one, as in make PYTHON=python3.11' >&2; exit 2; }
 	@$(if $(HEADLESS),,$(PYTHON) nst_det/compat/system_libraries.py)
 	@echo '== setting up $(VENV) (a few minutes, several GB, once)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --only-binary :all: -r requirements.txt
+	$(BIN)/python -m pip install --only-binary :all: -r $(REQUIREMENTS)
 	$(if $(HEADLESS),$(BIN)/python -m pip install --only-binary :all: opencv-python-headless)
-	$(BIN)/python -m pip install --only-binary :all: --no-build-isolation --editable '.[test,docs]'
+	$(BIN)/python -m pip install --only-binary :all: --no-build-isolation -r $(REQUIREMENTS) \
+	  --editable '.[test,docs]'
 	@touch $@
 
 demo: $(READY)
@@ -51,11 +58,13 @@ losses-demo: $(READY)
 
 # One process a core, at most four, for each holds a gigabyte, and each with one thread; a file's tests
 # share what is made for them. In the order of the names, the long commands of the pages begin first.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+PROCESSES ?= auto
+TESTS ?= tests
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 4 \
   --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
-	$(PYTEST)
+	$(PYTEST) $(TESTS)
 
 test-quick: $(READY)
 	$(PYTEST) tests/unit

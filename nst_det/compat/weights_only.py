@@ -3,7 +3,8 @@
 The problem: the checkpoints of mmengine 0.10 hold the training log as ``HistoryBuffer`` objects:
 numpy arrays, and the buffer's statistics pickled as ``getattr(HistoryBuffer, 'mean')``. torch 2.6
 and later refuse these, so that resuming and testing fail. And with every torch, mmengine reads a
-URL in a way that runs any code in the file.
+URL in a way that runs any code in the file. The fork onedl-mmengine 0.10 allows ``getattr`` itself,
+with which a crafted file runs code, and reads what was refused once more without ``weights_only``.
 
 The answer: stand-ins for exactly these functions and classes, which do what an honest checkpoint
 needs and no more. ``getattr`` gives only the statistics of HistoryBuffer. ``dtype`` knows only the
@@ -19,6 +20,7 @@ It can go when mmengine saves its log as plain numbers and loads with ``weights_
 import math
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -150,6 +152,22 @@ def load_from_local(path: str, map_location: Any = None) -> Any:
     return checkpoint.load_file(path, map_location)
 
 
+def load_refusing(file: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+    """Stand-in for the fork's loader, for what does not come from a local file or the web either.
+
+    Args:
+        file (str, Path or BytesIO): A file, or the content of one.
+        map_location (Any): The argument of ``torch.load``. Defaults to None.
+        weights_only (bool, optional): Not used: it is always on. Defaults to None.
+
+    Returns:
+        Any: The content: see :func:`nst_det.fileio.checkpoint.load_file`.
+    """
+    if isinstance(file, str | Path):
+        return checkpoint.load_file(str(file), map_location)
+    return torch.load(file, map_location=map_location, weights_only=True)
+
+
 def apply() -> None:
     """Let ``torch.load(..., weights_only=True)`` read the checkpoints of mmengine's Runner."""
     if torch.__version__ >= (2, 6):
@@ -158,6 +176,8 @@ def apply() -> None:
     for name, stand_in in {'_codecs.encode': _encode, 'builtins.bytearray': _bytearray}.items():
         if name in allowed:
             allowed[name] = stand_in
+    if hasattr(mmengine_checkpoint, '_safe_torch_load'):
+        mmengine_checkpoint._safe_torch_load = load_refusing
     mmengine_checkpoint.load_url = checkpoint.load_url
     mmengine_checkpoint.CheckpointLoader.register_scheme(
         prefixes='', loader=load_from_local, force=True

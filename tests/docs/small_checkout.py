@@ -23,6 +23,7 @@ from nst_det.datasets import make_shapes_devkit
 COPIED = [
     *('Makefile', 'README.md', 'CHANGELOG.md', 'LICENSE', 'pyproject.toml', 'requirements.txt'),
     *('benchmarks', 'configs', 'docs', 'nst_det', 'nst_det_tool.py', 'tools', 'examples'),
+    'requirements',
     'tests/fixtures',
     *(
         'tests/fuzz/fuzz_readers.py',

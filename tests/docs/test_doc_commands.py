@@ -136,6 +136,13 @@ def demo_student(folder: Path) -> None:
     torch.save(dict(state_dict=student.state_dict()), trained / 'nst_student' / 'epoch_5.pth')
 
 
+def a_stack(folder: Path, stack: str, environment: str) -> None:
+    """The kept copy of a stack, with an environment that needs no downloads."""
+    copy = folder / 'work_dirs' / 'kept' / stack
+    copy.mkdir(parents=True)
+    (copy / environment).symlink_to(folder / '.venv')
+
+
 PYTHON = '.venv/bin/python tools'
 STUDENT = str(DEMO['student'].relative_to(ROOT))
 TRAINED = f'{NST} work_dirs/demo/nst_student/epoch_5.pth'
@@ -145,6 +152,8 @@ VIEWS = (
     'model.teacher.cache=work_dirs/teacher_maps'
 )
 TABLE = 'configs/tables/table4_shapes.py'
+KEPT = 'KEEP=work_dirs/kept PROCESSES=0'
+ONE_TEST_OF_STACK = 'tests/tools/test_package.py -k version'
 ONE_TEST = 'PYTEST_ADDOPTS="-k version --numprocesses 0" make'
 COCO = (
     '--cfg-options train_cfg.max_epochs=1 model.student.backbone.init_cfg=None '
@@ -673,6 +682,34 @@ SCENES = {
         # What CI runs before the tests: here it is seen that there is such a target.
         Step('make lint', put={'make': 'make --dry-run'}, says='mypy'),
         Step('.venv/bin/ruff format .', says='left unchanged'),
+    ],
+    'stacks': [
+        Step(
+            'make test STACK=onedl',
+            put={'make': 'make --dry-run'},
+            says='pip install --only-binary :all: -r requirements/onedl.txt',
+        ),
+        Step(
+            'tools/try_stack.sh onedl',
+            put={'tools/': f'{KEPT} tools/'},
+            more=ONE_TEST_OF_STACK,
+            ready=partial(a_stack, stack='onedl', environment='.venv-onedl'),
+            makes='work_dirs/stacks/onedl.log',
+            says='| 1 passed',
+        ),
+        Step(
+            'PYTHON=python3.14 tools/try_stack.sh default',
+            put={'PYTHON=python3.14': KEPT},
+            more=ONE_TEST_OF_STACK,
+            ready=partial(a_stack, stack='default', environment='.venv'),
+            says='| 1 passed',
+        ),
+        Step(
+            'tools/try_stack.sh torch-2.1 tests/unit tests/training',
+            put={'tools/try': f'{KEPT} tools/try', 'tests/unit tests/training': ONE_TEST_OF_STACK},
+            ready=partial(a_stack, stack='torch-2.1', environment='.venv-torch-2.1'),
+            says='| 1 passed',
+        ),
     ],
     'benchmarks': [
         Step('make bench', makes='work_dirs/bench/bench.json'),

@@ -3,6 +3,7 @@
 import pickle
 import re
 import zipfile
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -245,6 +246,25 @@ def test_code_in_a_checkpoint_is_still_refused(tmp_path):
     torch.save(dict(hook=print), tmp_path / 'code.pth')
     with pytest.raises(pickle.UnpicklingError, match='print'):
         torch.load(tmp_path / 'code.pth')
+
+
+class Note:
+    """A class of the writer's own, which no checkpoint may bring."""
+
+
+@pytest.mark.skipif(
+    not hasattr(mmengine_checkpoint, '_safe_torch_load'),
+    reason='only the fork onedl-mmengine tries once more what was refused',
+)
+@pytest.mark.parametrize('weights_only', [None, False])
+def test_what_was_refused_is_not_loaded_otherwise(tmp_path, weights_only):
+    torch.save(dict(note=Note()), content := BytesIO())
+    (tmp_path / 'note.pth').write_bytes(content.getvalue())
+    content.seek(0)
+    with pytest.raises(UserError, match='asks for test_weights_only.Note'):
+        mmengine_checkpoint._safe_torch_load(tmp_path / 'note.pth', weights_only=weights_only)
+    with pytest.raises(pickle.UnpicklingError, match='Note'):
+        mmengine_checkpoint._safe_torch_load(content, weights_only=weights_only)
 
 
 @needs_weights_only

@@ -45,6 +45,14 @@ def test_missing_fields_and_other_classes_are_read_as_documented():
     assert read.others == ['tiger']
 
 
+def test_parts_of_a_person_whose_boxes_have_decimals_as_in_voc_change_nothing():
+    sides = dict(xmin=12.3004, ymin=21.36, xmax=19.0, ymax=33.8197)
+    box = ''.join(f'<{side}>{value}</{side}>' for side, value in sides.items())
+    part = f'<part><name>head</name><bndbox>{box}</bndbox></part></object>'.encode()
+    with_part = annotation({}).replace(b'</object>', part)
+    assert parse_annotation(with_part, 'some.xml') == parse_annotation(annotation({}), 'some.xml')
+
+
 def test_an_image_may_have_no_objects():
     assert parse_annotation(annotation(), 'some.xml').objects == []
 
