@@ -37,8 +37,7 @@ $(READY): requirements.txt $(REQUIREMENTS) requirements/common.txt pyproject.tom
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --only-binary :all: -r $(REQUIREMENTS)
 	$(if $(HEADLESS),$(BIN)/python -m pip install --only-binary :all: opencv-python-headless)
-	$(BIN)/python -m pip install --only-binary :all: --no-build-isolation -r $(REQUIREMENTS) \
-	  --editable '.[test,docs]'
+	$(BIN)/python -m pip install --only-binary :all: --no-build-isolation -r $(REQUIREMENTS) -e '.[test,docs]'
 	@touch $@
 
 demo: $(READY)
@@ -60,6 +59,9 @@ losses-demo: $(READY)
 # share what is made for them. In the order of the names, the long commands of the pages begin first.
 PROCESSES ?= auto
 TESTS ?= tests
+# The tests call make themselves, with other values.
+MAKEOVERRIDES :=
+unexport STACK TESTS PROCESSES
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 4 \
   --dist loadfile --no-loadscope-reorder
 

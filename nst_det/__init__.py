@@ -6,8 +6,9 @@ In an environment without mmdet but with ONNX Runtime or OpenVINO it registers n
 
 import functools
 import gc
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 
 import nst_det_tool
@@ -35,7 +36,8 @@ def register() -> None:
             'pip install torch torchvision mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0 '
             'pycocotools; with a compiled mmcv, install that instead of mmcv-lite'
         )
-    with _garbage_collection_paused():
+    # The fork onedl-mmdetection prints when it is imported: what a tool prints is its own.
+    with _garbage_collection_paused(), redirect_stdout(sys.stderr):
         from nst_det import compat
 
         compat.apply()
