@@ -20,6 +20,7 @@ class QuickTrial:
     fails: bool = False
     meeting: threading.Barrier | None = None
     log: Path = Path('none.log')
+    seconds: float = 0.05
 
     def __post_init__(self):
         self.name = f'{self.method}, seed {self.seed}'
@@ -29,7 +30,7 @@ class QuickTrial:
         self.span = [time.time()]
         if self.meeting is not None:
             self.meeting.wait(timeout=60)
-        time.sleep(0.05)
+        time.sleep(self.seconds)
         self.span.append(time.time())
         if self.fails:
             raise UserError('no data')
@@ -92,7 +93,7 @@ def test_the_position_of_a_long_training_is_printed(capsys, monkeypatch, tmp_pat
     monkeypatch.setitem(run_trials.__globals__, 'REPORT_INTERVAL', 0.02)
     log = tmp_path / 'seed0.log'
     log.write_text('11/24 - INFO - Epoch(train)  [2][ 50/100]  lr: 1e-3  eta: 0:00:45  time: 0.1\n')
-    list(run_trials([QuickTrial('KD', log=log)]))
+    list(run_trials([QuickTrial('KD', log=log, seconds=1)]))  # it may be long until a thread's turn
     assert 'KD, seed 0: Epoch(train)  [2][ 50/100] eta: 0:00:45' in capsys.readouterr().out
 
 
