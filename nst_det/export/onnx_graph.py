@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ def record_graph(detector: nn.Module) -> tuple[bytes, DetectorGraph]:
                 (example,),
                 buffer,
                 opset_version=OPSET,
-                dynamo=False,  # the newer exporter needs onnxscript, and fails on mmdet's heads
+                **_older_exporter(),
                 input_names=[INPUT],
                 output_names=outputs,
                 dynamic_axes=axes,
@@ -70,6 +71,14 @@ def record_graph(detector: nn.Module) -> tuple[bytes, DetectorGraph]:
     except Exception as error:  # the exporter may raise anything
         raise UserError(f'{name} cannot be exported to ONNX: {one_line(error):.300}') from error
     return buffer.getvalue(), module
+
+
+def _older_exporter() -> dict[str, Any]:
+    """Choose the exporter of torch, which has a newer one from 2.5 on.
+
+    The newer one needs onnxscript, and fails on mmdet's heads.
+    """
+    return dict(dynamo=False) if 'dynamo' in signature(torch.onnx.export).parameters else {}
 
 
 @contextmanager

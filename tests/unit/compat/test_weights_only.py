@@ -275,6 +275,7 @@ def test_the_log_of_a_loaded_checkpoint_names_a_local_file(checkpoint, monkeypat
     assert lines == [f'Loads checkpoint by local backend from path: {checkpoint}']
 
 
+@needs_weights_only
 def test_applying_the_shims_again_allows_nothing_more():
     before = torch.serialization.get_safe_globals()
     compat.apply()
