@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from nst_det.errors import UserError, one_line
 from nst_det.models.distillers.teacher.precision import computed_in
@@ -81,7 +81,7 @@ class CompiledPasses:
         started = time.monotonic()
         try:
             compiled = compile_pass(operations, images)
-            pairs = list(zip(tree_leaves(compiled(images)), tree_leaves(expected), strict=True))
+            pairs = list(zip(_leaves(compiled(images)), _leaves(expected), strict=True))
         except Exception as error:  # of many kinds, from torch, the compiler and the detector
             self._stop(_reason(error), logging.WARNING)
             return
@@ -105,6 +105,10 @@ class CompiledPasses:
         self.stopped = True
         where = ' for other shapes' if self.passes else ''
         print_log(f'The teacher runs without torch.compile{where}: {reason}', 'current', level)
+
+
+def _leaves(outputs: Any) -> list[Tensor | None]:
+    return tree_flatten(outputs)[0]
 
 
 def compile_pass(operations: Callable[[Tensor], Any], images: Tensor) -> Callable[[Tensor], Any]:
