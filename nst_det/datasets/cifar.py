@@ -64,8 +64,8 @@ class CIFAR10Dataset(BaseDataset):
                 continue
             state = 'is damaged (its MD5 differs)' if file.is_file() else 'is not there'
             raise UserError(
-                f'{self.title}: {file} {state}: unpack {reader.filename} of {reader.url} in '
-                f'{self.data_root}, or set data_root to the folder that holds {reader.base_folder}'
+                f'{self.title}: {file} {state}: unpack {reader.url} in {self.data_root}, or set '
+                f'data_root to the folder that holds {reader.base_folder}'
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from locations import DEMO, MMDET_TOOLS
+from locations import CONFIGS, DEMO, MMDET_TOOLS
 from mmdet.registry import MODELS
 
 from nst_det.config.load import load_config
@@ -293,3 +293,17 @@ def test_predictions_as_cocos_json(tool, write, tiny_config, checkpoint):
 )
 def test_a_format_and_a_file_that_do_not_fit(tool, write, tiny_distiller, options, message):
     assert message in fails(tool('test', write(tiny_distiller()), 'c.pth', *options))
+
+
+@pytest.mark.parametrize(
+    ('config', 'line'),
+    [
+        ('small-inception-bn_164e_cifar10', 'CIFAR-10: data/cifar10/cifar-10-batches-py/data_ba'),
+        ('small-inception-bn_164e_cifar100', 'CIFAR-100: data/cifar100/cifar-100-python/train is'),
+        ('inception-bn_100e_imagenet', 'ImageNet: there is no folder data/imagenet/train: put'),
+    ],
+)
+def test_missing_data_of_a_classifier_is_one_line(tool, config, line):
+    pytest.importorskip('mmpretrain', reason='no mmpretrain, whose classifiers are trained')
+    found = fails(tool('train', CONFIGS / f'classification/{config}.py'))
+    assert found.startswith(f'error: {line}')
