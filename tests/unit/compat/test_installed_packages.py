@@ -79,7 +79,7 @@ def test_the_folder_is_that_of_the_module(package):
 
 def test_a_package_is_found_by_the_name_that_pip_knows():
     if not is_installed('mmcv-lite'):
-        pytest.skip('this environment has a compiled mmcv, whose two names are equal')
+        pytest.skip('mmcv-lite, whose two names differ, is not installed')
     assert package2module('mmcv-lite') == 'mmcv'
     assert Path(get_installed_path('mmcv-lite')) == Path(mmcv.__file__).parent
 
