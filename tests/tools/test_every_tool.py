@@ -40,7 +40,7 @@ MISSING = [
     ('list_layers', '{config} gone.py', MISSING_CONFIG),
     ('predict', 'gone.pth {file}', MISSING_CHECKPOINT),
     ('predict', 'gone.onnx {file}', 'error: there is no model '),
-    ('predict', '{file} gone.jpg', 'error: there is no image '),
+    ('predict', '{model} gone.jpg', 'error: there is no image '),
     ('precompute_teacher', 'gone.py', MISSING_CONFIG),
     ('prepare_voc', '--check gone', 'error: '),
     ('report', 'gone', 'error: there is no work dir '),
@@ -96,8 +96,9 @@ def test_a_mistyped_option_is_refused_without_importing_torch(observe, name):
 def test_a_missing_file_is_one_line_without_importing_torch(
     observe, tmp_path, name, arguments, message
 ):
-    (tmp_path / 'file.jpg').touch()
-    given = arguments.format(config=CONFIG, file='file.jpg').split()
+    for file in ('file.jpg', 'file.pth'):
+        (tmp_path / file).touch()
+    given = arguments.format(config=CONFIG, file='file.jpg', model='file.pth').split()
     status, _, err, heavy = observe(TOOLS / f'{name}.py', *given)
     assert status == 2
     assert err.startswith(message)
