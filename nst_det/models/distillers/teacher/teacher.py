@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from os import PathLike
 
@@ -285,11 +285,7 @@ class Teacher:
         counted: bool,
     ) -> tuple[list[Tensor], Sequence[Tensor] | None]:
         """Run the detector as far as is needed, or to its end to count the calls of its layers."""
-        features: list[Sequence[Tensor]] | None = [] if with_logits else None
-        record_head = (
-            find_logits(self.detector, 'teacher').record_head_inputs if with_logits else None
-        )
-        with record(self.detector, taps, 'teacher', counted, features, record_head) as tapped:
+        with self._recording(taps, with_logits, counted) as (tapped, features):
             try:
                 self.detector(inputs, samples, mode='tensor')
             except Exception as error:
@@ -308,15 +304,24 @@ class Teacher:
         self, taps: Sequence[Tap], with_logits: bool, inputs: Tensor
     ) -> tuple[list[Tensor], Sequence[Tensor] | None]:
         """Run what depends on the images alone, and not on their samples: backbone and neck."""
-        features: list[Sequence[Tensor]] | None = [] if with_logits else None
-        logits = find_logits(self.detector, 'teacher') if with_logits else None
-        record_head = logits.record_head_inputs if logits else None
-        with record(self.detector, taps, 'teacher', True, features, record_head) as tapped:
+        with self._recording(taps, with_logits, stop_early=True) as (tapped, features):
             self.detector.extract_feat(inputs)
             raise UserError(
                 'a transfer reads what the heads compute, but only backbone and neck are compiled'
             )
         return tapped, features[0] if features else None
+
+    @contextmanager
+    def _recording(
+        self, taps: Sequence[Tap], with_logits: bool, stop_early: bool
+    ) -> Iterator[tuple[list[Tensor], list[Sequence[Tensor]] | None]]:
+        """Record what the taps read and, on request, what the heads take; stop after the last."""
+        features: list[Sequence[Tensor]] | None = [] if with_logits else None
+        record_head = (
+            find_logits(self.detector, 'teacher').record_head_inputs if with_logits else None
+        )
+        with record(self.detector, taps, 'teacher', stop_early, features, record_head) as tapped:
+            yield tapped, features
 
     def _plain(self, feature_map: Tensor) -> Tensor:
         """Give a feature map the memory layout, and in a chosen precision the type, of a loss."""

@@ -36,6 +36,7 @@ class LogitTransfer(Transfer):
     def __init__(self, loss: TransferLoss, name: str) -> None:
         super().__init__(loss, name, LOGITS)
         self.of_student: Logits | None = None
+        self.anchors_checked = False
 
     def check_student(self, detector: nn.Module) -> None:
         self._check(detector, 'student')
@@ -119,7 +120,9 @@ class LogitTransfer(Transfer):
         _check_classes(of_student.channels, classes, 'anchor')
         for student, teacher in zip(student_logits, teacher_logits):
             _check_classes(student.shape[1], teacher.shape[1], 'position')
-        _check_anchors(of_student.head, of_teacher.head)
+        if not self.anchors_checked:  # once, because it waits for a GPU and anchors do not change
+            _check_anchors(of_student.head, of_teacher.head)
+            self.anchors_checked = True
         rows = []
         for student, teacher in zip(student_logits, teacher_logits):
             teacher = cut_level(teacher, teacher_output, student, batch, 'KDLoss')
